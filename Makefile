@@ -1,0 +1,69 @@
+# Everything sets itself up on first use: it needs Python 3.11 or newer, make and a package registry.
+PROFILE ?= quick
+PYTHON ?=
+FIG ?=
+P ?=
+export PROFILE PYTHON FIG P
+export PYTHONPATH := $(CURDIR)
+# always through the interpreter: scripts in .venv/bin break when the path has spaces
+PY := .venv/bin/python
+
+.PHONY: help book test lint figure check lock clean distclean
+
+help:
+	@echo "make book                     train, attack, draw and build the book (PROFILE=quick or paper)"
+	@echo "make figure FIG=fig06 P='...' make one figure again with new parameters"
+	@echo "make test                     run all tests, and every notebook with its defaults"
+	@echo "make lint                     check code and notebooks with ruff"
+	@echo "make clean                    remove everything built (downloaded data stay)"
+	@echo "make distclean                remove the virtual environment and downloaded data as well"
+
+book: .venv/installed
+	@$(PY) -m paperlib book --profile "$$PROFILE"
+
+figure: .venv/installed
+	@test -n "$$FIG" || { echo "FIG is missing; for example: make figure FIG=fig06 P='image=3'" >&2; exit 2; }
+	@$(PY) -m paperlib figure "$$FIG" --profile "$$PROFILE" --set "$$P"
+
+check: .venv/installed
+	@$(PY) -m paperlib check --profile "$$PROFILE"
+
+# one thread a worker: two workers share two cores; a notebook's cells stay in one worker
+test: .venv/installed
+	@OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
+		--nbval-sanitize-with tests/sanitize.cfg -n 2 --dist loadscope notebooks tests
+
+lint: .venv/installed
+	@$(PY) -m ruff check .
+
+clean:
+	@if test -d build; then find build -mindepth 1 -maxdepth 1 ! -name data -exec rm -rf {} +; fi
+	@rm -rf .pytest_cache .ruff_cache .hypothesis
+
+distclean: clean
+	@rm -rf build .venv
+
+lock:
+	@command -v uv >/dev/null || { echo "uv is missing; install it: python3 -m pip install uv" >&2; exit 2; }
+	@echo "# Compiled from pyproject.toml for Linux and macOS, Python 3.11 and newer; renew it with: make lock" > .requirements.new
+	@uv pip compile --quiet --universal --no-header --no-emit-index-url pyproject.toml >> .requirements.new
+	@mv .requirements.new requirements.txt
+
+.venv/installed: requirements.txt
+	@set -e; \
+	if [ -n "$$PYTHON" ]; then set -- "$$PYTHON"; else set -- python3.14 python3.13 python3.12 python3.11 python3; fi; \
+	for each do \
+		if "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$each; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "Python 3.11 or newer is needed and $$* is not: install it (apt install python3, brew install python) or name it with make PYTHON=/path/to/python3." >&2; exit 1; \
+	fi; \
+	if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
+		echo "$$found lacks the venv module: install it (apt install python3-venv) or name another Python with make PYTHON=/path/to/python3." >&2; exit 1; \
+	fi; \
+	echo "Installing into .venv, once: about 2 GB to download, 5.5 GB on disk."; \
+	"$$found" -m venv .venv; \
+	$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt || { \
+		echo "The installation failed (see above): a package registry must be reachable, and 8 GB of disk free." >&2; exit 1; \
+	}; \
+	touch $@

@@ -1,0 +1,102 @@
+# Artifacts of experiments.yml -> trained models -> executed notebooks -> book.
+# `make book` runs this; on a cluster: snakemake --executor slurm --jobs 20 --config profile=paper
+# Outputs are stamps: Snakemake deletes the outputs of an interrupted job, and a finished model must survive that.
+import json
+import os
+import sys
+
+sys.path.insert(0, workflow.basedir)
+from paperlib import experiments, pipeline
+
+PROFILE = config.get("profile", "quick")
+experiments.check_profile(PROFILE)
+os.environ["PYTHONPATH"] = str(experiments.ROOT)
+PAPERLIB = f"'{sys.executable}' -m paperlib"
+
+# the trainings are small: two side by side on one core each are faster than one on two
+THREADS = 1
+GPU = 1 if PROFILE == "paper" else 0
+
+
+workdir: experiments.build_dir(PROFILE)
+
+
+def near(paths):
+    """Paths relative to the working folder, so that moving the whole repository makes nothing stale."""
+    return [os.path.relpath(path, experiments.build_dir(PROFILE)) for path in paths]
+
+
+def models(wildcards):
+    return sorted(set(experiments.artifact(PROFILE, wildcards.artifact).models.values()))
+
+
+def template(wildcards):
+    return experiments.artifact(PROFILE, wildcards.artifact).notebook
+
+
+rule book:
+    input:
+        expand("done/execute/{artifact}", artifact=experiments.keys(PROFILE)),
+        near(pipeline.book_sources()),
+    output:
+        "done/book/html",
+    log:
+        "logs/book-html.log",
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    shell:
+        "{PAPERLIB} site --profile {PROFILE} --step 2> {log:q}"
+
+
+rule execute:
+    input:
+        lambda wildcards: [f"done/train/{name}" for name in models(wildcards)],
+        lambda wildcards: near([experiments.notebook_path(template(wildcards))]),
+        lambda wildcards: near(pipeline.module_paths(pipeline.notebook_source(template(wildcards)))),
+    output:
+        "done/execute/{artifact}",
+    params:
+        injected=lambda wildcards: json.dumps(experiments.artifact(PROFILE, wildcards.artifact).injected),
+    log:
+        "logs/execute-{artifact}.log",
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=8000,
+        runtime=240,
+    shell:
+        "{PAPERLIB} execute {wildcards.artifact:q} --profile {PROFILE} --step 2> {log:q}"
+
+
+rule train:
+    input:
+        lambda wildcards: "done/data/" + pipeline.data_step(wildcards.model, PROFILE),
+        near(pipeline.module_paths("import paperlib.train")),
+    output:
+        "done/train/{model}",
+    params:
+        recipe=lambda wildcards: json.dumps(experiments.recipe_settings(PROFILE, wildcards.model)),
+    log:
+        "logs/train-{model}.log",
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=8000,
+        runtime=720,
+    shell:
+        "{PAPERLIB} train {wildcards.model:q} --profile {PROFILE} --step 2> {log:q}"
+
+
+rule data:
+    output:
+        "done/data/{data}",
+    params:
+        name=lambda wildcards: pipeline.data_sets(PROFILE)[wildcards.data],
+    log:
+        "logs/data-{data}.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "{PAPERLIB} data {params.name:q} --profile {PROFILE} --step 2> {log:q}"

@@ -1,0 +1,361 @@
+"""The book's last step: stage chapters and executed notebooks into one folder, and let Jupyter Book build it.
+
+Every number in the prose comes from a file that a run wrote: chapters are Jinja templates with ``value``,
+``published``, ``paper`` and ``page``. Each figure's page gets its numbers, its command and its provenance appended.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tokenize
+from pathlib import Path
+
+import jinja2
+
+from paperlib import experiments, pipeline
+from paperlib.experiments import ROOT, Artifact, ExperimentError, build_dir
+
+ABSENT = "not in this edition"
+UNSTATED = "not stated"
+ROWS = 40
+
+
+class BookError(ValueError):
+    """A chapter or page that cannot be built; one sentence or the warnings of the build."""
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+
+class Numbers:
+    """The three columns of the book: the paper's numbers, the published edition's and this run's."""
+
+    def __init__(self, profile: str):
+        self.profile = profile
+        self.here = _values(build_dir(profile) / "results")
+        self.edition = _values(ROOT / "book" / "published" / "results")
+        self.stated = _text_keys(experiments.read_yaml(ROOT / "book" / "paper_numbers.yml") or {})
+
+    def value(self, artifact: str, *keys: str) -> str:
+        """This run's number, with its interval."""
+        return _found(self.here, artifact, keys, ABSENT)
+
+    def published(self, artifact: str, *keys: str) -> str:
+        """The published edition's number, with its interval."""
+        return _found(self.edition, artifact, keys, ABSENT)
+
+    def paper(self, artifact: str, *keys: str) -> str:
+        """The paper's number."""
+        return _found(self.stated, artifact, keys, UNSTATED)
+
+    def page(self, artifact: str) -> str:
+        """A link to a figure's page, or its name where this profile has no such page."""
+        spec = _named(artifact)
+        if artifact in experiments.keys(self.profile):
+            return f"[{spec['paper']}](figures/{artifact}.ipynb)"
+        return spec["place"]
+
+    def names(self) -> dict[str, object]:
+        """What a chapter may use."""
+        functions = {"value": self.value, "published": self.published, "paper": self.paper, "page": self.page}
+        artifacts = {
+            key: {"notebook": entry["notebook"], "paper": entry["place"], "title": entry["title"]}
+            for key, entry in experiments.load()["artifacts"].items()
+        }
+        return functions | {"profile": self.profile, "artifacts": artifacts}
+
+
+def _named(artifact: str) -> dict:
+    entries = experiments.load()["artifacts"]
+    if artifact not in entries:
+        raise ExperimentError(f"page({artifact!r}): there is no such artifact; allowed are {', '.join(entries)}")
+    return entries[artifact]
+
+
+def _values(folder: Path) -> dict[str, dict]:
+    return {path.stem: _text_keys(_record(path)["values"]) for path in sorted(folder.glob("*.json"))}
+
+
+def _record(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _text_keys(node: object) -> object:
+    if isinstance(node, dict):
+        return {str(key): _text_keys(item) for key, item in node.items()}
+    return node
+
+
+def _found(values: dict, artifact: str, keys: tuple, absent: str) -> str:
+    node = values.get(artifact, {})
+    for key in map(str, keys):
+        node = _step(node, key)
+    return absent if node is None or node == {} else formatted(node)
+
+
+def _step(node: object, key: str) -> object:
+    """One step down; ``@1`` is the second key in order, for keys such as epsilons that differ between profiles."""
+    if not isinstance(node, dict):
+        return None
+    if re.fullmatch(r"@\d+", key):
+        items = list(node.values())
+        return items[int(key[1:])] if int(key[1:]) < len(items) else None
+    return node.get(key)
+
+
+def formatted(leaf: object) -> str:
+    """A number with three significant digits, an interval as ``98.4 % [97.9, 98.8]`` (or in its own ``unit``).
+
+    >>> formatted({"mean": 98.4, "low": 97.91, "high": 98.8, "n": 450}), formatted(0.012345), formatted(12345)
+    ('98.4 % [97.9, 98.8]', '0.0123', '12345')
+    """
+    if _is_interval(leaf):
+        percent = "unit" not in leaf
+        low, mean, high = (f"{leaf[key]:.1f}" if percent else _number(leaf[key]) for key in ("low", "mean", "high"))
+        unit = "%" if percent else leaf["unit"]
+        return f"{mean} {unit} [{low}, {high}]".replace("  ", " ")
+    if isinstance(leaf, dict):
+        raise ExperimentError(f"a group of numbers was asked for as one; it has the keys {', '.join(leaf)}")
+    if isinstance(leaf, list):
+        return ", ".join(map(formatted, leaf))
+    return _number(leaf)
+
+
+def _is_interval(leaf: object) -> bool:
+    return isinstance(leaf, dict) and {"mean", "low", "high"} <= leaf.keys()
+
+
+def _number(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)
+
+
+def leaves(node: object, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], object]:
+    """All numbers, words and intervals below ``node`` by their path; lists and nothings are left out."""
+    if isinstance(node, dict) and not _is_interval(node):
+        return {key: leaf for name, item in node.items() for key, leaf in leaves(item, (*path, name)).items()}
+    return {} if node is None or isinstance(node, list) else {path: node}
+
+
+# --- cells appended to a figure's page -------------------------------------------------------------------------------
+
+
+def appended_cells(spec: Artifact, numbers: Numbers, record: dict) -> list[str]:
+    """The Markdown of a figure page's last three cells."""
+    return [numbers_cell(spec.key, numbers), again_cell(spec), provenance_cell(spec.key, record)]
+
+
+def numbers_cell(key: str, numbers: Numbers) -> str:
+    """The paper's numbers beside the published edition's and this run's; this run's others in a block to open."""
+    compared = list(leaves(numbers.stated.get(key, {})))
+    here = leaves(numbers.here.get(key, {}))
+    others = [path for path in here if path not in compared]
+    text = "## The numbers\n\n"
+    if compared:
+        text += _folded(numbers, key, compared, "All numbers that the paper gives", len(compared) > ROWS)
+    else:
+        text += "The paper gives no number for this figure.\n\n"
+    return text + (_folded(numbers, key, others, "Other numbers of this run", True) if others else "")
+
+
+def _folded(numbers: Numbers, key: str, paths: list[tuple[str, ...]], title: str, fold: bool) -> str:
+    columns = (numbers.paper, numbers.published, numbers.value)
+    rows = [[" › ".join(path), *("–" if (c := f(key, *path)) in (ABSENT, UNSTATED) else c for f in columns)] for path in paths]
+    table = _table(["Quantity", "Paper", "Published edition", "This run"], rows)
+    return f":::{{dropdown}} {title}\n{table}:::\n\n" if fold else f"{table}\n"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+
+
+def again_cell(spec: Artifact) -> str:
+    """The command that makes this figure again, and the parameters worth changing."""
+    given = " ".join(f"{name}={_flow(value)}" for name, value in spec.parameters.items())
+    profile = "" if spec.profile == "quick" else f" PROFILE={spec.profile}"
+    defaults = experiments.notebook_parameters(spec.notebook)
+    comments = parameter_comments(experiments.parameters_source(spec.notebook))
+    own = {name: value for name, value in (defaults | spec.parameters).items() if name not in experiments.PIPELINE_PARAMETERS}
+    rows = [[f"`{name}`", f"`{_flow(value)}`", comments.get(name, "")] for name, value in own.items()]
+    return (
+        "## Make this figure again\n\n"
+        "::::{admonition} One command, with any parameter changed\n:class: tip\n\n"
+        f"```sh\nmake figure FIG={spec.key}{profile} P='{given}'\n```\n\n"
+        "It writes into a folder of its own under `build/` and overwrites nothing. A field of the models' recipes, such "
+        "as `c`, is a parameter too: those models are then trained anew.\n\n"
+        ":::{dropdown} The parameters of this figure\n" + _table(["Parameter", "On this page", "Meaning"], rows) + ":::\n::::\n"
+    )
+
+
+def parameter_comments(source: str) -> dict[str, str]:
+    """The comment behind each assignment of a parameters cell, by parameter."""
+    comments, name = {}, None
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.NAME and token.start[1] == 0:
+            name = token.string
+        elif token.type == tokenize.COMMENT and token.start[1] > 0 and name:
+            comments[name] = token.string.lstrip("# ")
+        elif token.type == tokenize.COMMENT:
+            name = None
+    return comments
+
+
+def _flow(value: object) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+
+
+def provenance_cell(key: str, record: dict) -> str:
+    """What the page was made of, and its downloads."""
+    data = record.get("data") or {}
+    machine = record.get("environment", {}).get("machine", {})
+    models = [f"{role}: {m['name']} ({m['sha256'][:12]})" for role, m in record.get("models", {}).items()]
+    rows = {
+        "Profile": record["profile"],
+        "Data": f"{data['name']}, {data['n']} images, sha256 {data['sha256'][:12]}" if data else "none",
+        "Models (sha256)": "<br>".join(models) or "none",
+        "Seeds": ", ".join(f"{name} {seed}" for name, seed in (record.get("seeds") or {}).items()) or "none",
+        "Commit": (record.get("git_commit") or "not from a repository")[:12],
+        "Machine": ", ".join(f"{name} {value}" for name, value in machine.items() if value is not None),
+        "Started": record["started"],
+        "Seconds": str(record["seconds"]),
+    }
+    table = _table(["", ""], [[name, str(value)] for name, value in rows.items()])
+    files = ((f"{key}.ipynb", "executed notebook"), (f"{key}.json", "result and parameters (JSON)"), (f"{key}.csv", "numbers (CSV)"))
+    links = " · ".join(f"{{download}}`{title} <downloads/{name}>`" for name, title in files)
+    return f"## Provenance\n\n{table}\nDownloads: {links}\n"
+
+
+def as_csv(values: dict) -> str:
+    """A record's values as CSV: path, value, low, high, n."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["quantity", "value", "low", "high", "n"])
+    for path, leaf in leaves(values).items():
+        interval = leaf if _is_interval(leaf) else {"mean": leaf}
+        writer.writerow([".".join(path), *(interval.get(name, "") for name in ("mean", "low", "high", "n"))])
+    return stream.getvalue()
+
+
+# --- staging and building ----------------------------------------------------------------------------------------
+
+
+def stage(profile: str, target: Path) -> None:
+    """Writes the whole source of the book into the folder ``target``."""
+    numbers = Numbers(profile)
+    shutil.copytree(ROOT / "book" / "_static", target / "_static")
+    shutil.copy(ROOT / "_config.yml", target)
+    for path in (ROOT / "book").glob("*.bib"):
+        shutil.copy(path, target)
+    figures = [key for key in experiments.keys(profile) if (build_dir(profile) / "notebooks" / f"{key}.ipynb").is_file()]
+    for key in figures:
+        stage_figure(experiments.artifact(profile, key), numbers, target / "figures")
+    for path in sorted((ROOT / "book").glob("*.md")):
+        (target / path.name).write_text(rendered(path, numbers), encoding="utf-8")
+    write_toc(ROOT / "book" / "_toc.yml", figures, target / "_toc.yml")
+    _write_plotly(target)
+
+
+def stage_figure(spec: Artifact, numbers: Numbers, folder: Path) -> None:
+    """The executed notebook with its three cells, and the files that its page offers for download."""
+    place, downloads = build_dir(spec.profile), folder / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    record = _record(place / "results" / f"{spec.key}.json")
+    notebook = _record(place / "notebooks" / f"{spec.key}.ipynb")
+    shutil.copy(place / "notebooks" / f"{spec.key}.ipynb", downloads)
+    shutil.copy(place / "results" / f"{spec.key}.json", downloads)
+    (downloads / f"{spec.key}.csv").write_text(as_csv(record["values"]), encoding="utf-8")
+    for number, text in enumerate(appended_cells(spec, numbers, record)):
+        cell = {"cell_type": "markdown", "id": f"appended-{number}", "metadata": {}, "source": text}
+        notebook["cells"].append(cell)
+    (folder / f"{spec.key}.ipynb").write_text(json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def rendered(path: Path, numbers: Numbers) -> str:
+    """A chapter with its numbers filled in; BookError names the chapter and line of an unknown name."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.globals |= numbers.names()
+    try:
+        return environment.from_string(path.read_text(encoding="utf-8")).render()
+    except jinja2.TemplateSyntaxError as error:
+        raise BookError(f"book/{path.name}, line {error.lineno}: {error.message}") from error
+    except (jinja2.UndefinedError, ExperimentError) as error:
+        raise BookError(f"book/{path.name}: {error}") from error
+
+
+def write_toc(source: Path, figures: list[str], target: Path) -> None:
+    """The table of contents without the figure pages that this profile lacks."""
+    import yaml
+
+    kept = _kept(experiments.read_yaml(source), {f"figures/{key}" for key in figures})
+    target.write_text(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _kept(node: object, figures: set[str]) -> object:
+    """``node`` without entries of missing figures, and without parts, chapters and sections left empty."""
+    if isinstance(node, list):
+        kept = [_kept(item, figures) for item in node]
+        return [item for item in kept if item is not None]
+    if not isinstance(node, dict):
+        return node
+    file = node.get("file", "")
+    if file.startswith("figures/") and file not in figures:
+        return None
+    entry = {key: _kept(item, figures) for key, item in node.items()}
+    entry = {key: item for key, item in entry.items() if item != []}
+    return entry if {"file", "root", "chapters"} & entry.keys() else None
+
+
+def _write_plotly(target: Path) -> None:
+    """plotly.js, once, if a page draws with it."""
+    pages = (target / "figures").glob("*.ipynb")
+    if any("Plotly.newPlot" in path.read_text(encoding="utf-8") for path in pages):
+        from plotly.offline import get_plotlyjs
+
+        (target / "_static" / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+
+
+def build(profile: str) -> Path:
+    """Stages and builds the book with warnings as errors; replaces the former pages only when all is well.
+
+    Returns the first page. BookError quotes the warnings.
+    """
+    experiments.check_profile(profile)
+    place = build_dir(profile)
+    place.mkdir(parents=True, exist_ok=True)
+    with pipeline.lock(profile, "book-html"):
+        shutil.rmtree(place / "source", ignore_errors=True)
+        stage(profile, place / "source")
+        with tempfile.TemporaryDirectory(dir=place, prefix=".html-") as scratch:
+            _run_jupyter_book(place / "source", Path(scratch), place / "logs" / "jupyter-book.log")
+            _replace_folder(Path(scratch) / "_build" / "html", place / "html")
+    return place / "html" / "index.html"
+
+
+def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:
+    # not the console script: its first line cannot name an interpreter whose path has spaces
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source)]
+    command += ["--path-output", str(output), "-W", "-n", "--keep-going"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(done.stdout + done.stderr, encoding="utf-8")
+    if done.returncode:
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).replace(f"{source}{os.sep}", "")
+        warnings = list(dict.fromkeys(re.findall(r"(?m)^.*(?:WARNING|ERROR): .*$", plain)))
+        quoted = "; ".join(warnings[:10]) or "no warning was printed"
+        raise BookError(f"the book has {len(warnings)} warnings, which count as errors: {quoted}; read {log}")
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    former = new.with_name("former")
+    if target.exists():
+        os.replace(target, former)
+    os.replace(new, target)

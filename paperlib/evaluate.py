@@ -1,0 +1,170 @@
+"""Robust accuracy with intervals: the paper's protocol, the worst case, and signs that gradients are masked.
+
+Accuracies are percentages; intervals are Wilson's, 95 %.
+"""
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from tqdm import tqdm
+
+from paperlib.attack import ATTACKS, attack
+from paperlib.state import check_batch, evaluating, reject
+
+Interval = dict[str, float]
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval of a proportion, in percent: ``{mean, low, high, n}``.
+
+    Raises ValueError unless 0 <= successes <= n and n >= 1.
+    """
+    reject(n < 1 or not 0 <= successes <= n, f"successes is {successes} of n = {n}; allowed are 0..n with n >= 1")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    p = successes / n
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    # rounding must not push the ends past what they are exactly
+    low, high = (0.0 if successes == 0 else low), (1.0 if successes == n else high)
+    return {"mean": 100 * p, "low": 100 * low, "high": 100 * high, "n": n}
+
+
+def mean_interval(values: Float[Tensor, "n"], *, resamples: int = 2000, seed: int = 0) -> Interval:
+    """Mean over images with a 95 % bootstrap interval (percentile, Efron 1979), in the values' unit."""
+    return _bootstrap(values, lambda sample: sample.mean(1), resamples, seed)
+
+
+def median_interval(values: Float[Tensor, "n"], *, resamples: int = 2000, seed: int = 0) -> Interval:
+    """Median over images with a 95 % bootstrap interval; infinite values (nothing found) may take part."""
+    return _bootstrap(values, lambda sample: sample.quantile(0.5, dim=1, interpolation="lower"), resamples, seed)
+
+
+def _bootstrap(values: Tensor, statistic: Callable, resamples: int, seed: int) -> Interval:
+    values = torch.as_tensor(values).double().flatten()
+    reject(len(values) == 0, "values is empty; allowed is at least one")
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.cat([
+        statistic(values[torch.randint(len(values), (min(100, resamples - k), len(values)), generator=generator)])
+        for k in range(0, resamples, 100)
+    ])  # fmt: skip
+    low, high = (float(drawn.quantile(q, interpolation="lower")) for q in (0.025, 0.975))
+    return {"mean": float(statistic(values[None])), "low": low, "high": high, "n": len(values)}
+
+
+def mcnemar(first: Bool[Tensor, "n"], second: Bool[Tensor, "n"]) -> dict[str, float]:
+    """Exact two-sided test whether two networks are right equally often on the same images (McNemar 1947).
+
+    ``difference`` is accuracy of first minus second in points, ``low``/``high`` its 95 % interval (paired, Wald with
+    Bonett and Price's adjustment, 2012), ``p`` the exact binomial p-value.
+    """
+    first, second = first.bool(), second.bool()
+    n, b, c = len(first), int((first & ~second).sum()), int((~first & second).sum())
+    tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1)) / 2 ** (b + c) if b + c else 0.5
+    p1, p2 = (b + 1) / (n + 2), (c + 1) / (n + 2)
+    half = 1.959964 * math.sqrt((p1 + p2 - (p1 - p2) ** 2) / (n + 2))
+    centre = p1 - p2
+    return {
+        "difference": 100 * (b - c) / n, "low": 100 * max(-1.0, centre - half), "high": 100 * min(1.0, centre + half),
+        "p": min(1.0, 2 * tail), "n": n,
+    }  # fmt: skip
+
+
+def correct(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, batch: int = 500) -> Bool[Tensor, "n"]:
+    """Whether each image is classified rightly."""
+    check_batch(x, y)
+    with torch.no_grad(), evaluating(model):
+        return torch.cat([model(a).argmax(1) == b for a, b in zip(x.split(batch), y.split(batch), strict=True)])
+
+
+def accuracy(flags: Bool[Tensor, "n"]) -> Interval:
+    """Share of true flags as a Wilson interval."""
+    return wilson(int(flags.sum()), len(flags))
+
+
+def robustness(
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: list[float], step_size: float,
+    pixel_scale: int = 1, steps: int = 10, attacks: tuple[str, ...] = ("fgsm", "bim", "cw"), pgd_steps: int = 0,
+    pgd_restarts: int = 1, generator: torch.Generator | None = None, batch: int = 500, progress: bool = False,
+) -> tuple[dict, dict]:  # fmt: skip
+    """One row of Table 1 or 2, and the flags behind it.
+
+    ``eps`` and ``step_size`` are in the paper's unit, 1/``pixel_scale`` of the image range. Values: ``clean``, each attack
+    -> eps -> interval under the paper's protocol (last iterate, each eps alone), and ``worst`` -> eps -> interval: an
+    image counts only if no iterate of any attack at or below eps, on cross-entropy or on the margin, broke it; with
+    ``pgd_steps`` > 0 those attacks include PGD on both objectives from ``pgd_restarts`` random starts, with steps of
+    eps/10 or 2.5 eps/steps, whichever is larger. Flags: (attack, eps) -> bool ``(n,)``, for paired tests.
+    Raises ValueError for unknown attacks, empty or unsorted ``eps``.
+    """
+    unknown = [name for name in attacks if name not in ATTACKS]
+    reject(bool(unknown), f"attacks holds {', '.join(unknown)}; allowed are {', '.join(ATTACKS)}")
+    reject(not eps or list(eps) != sorted(set(eps)) or eps[0] <= 0, f"eps is {eps}; allowed are rising positive numbers")
+    flags = {("clean", 0.0): correct(model, x, y, batch=batch)}
+    unbroken = flags["clean", 0.0].clone()
+    for size in tqdm(eps, disable=not progress, desc="eps"):
+        e, step = size / pixel_scale, step_size / pixel_scale
+        for name in attacks:
+            options = {} if name == "fgsm" else {"step_size": step, "steps": steps}
+            found = ATTACKS[name](model, x, y, eps=e, batch=batch, generator=generator, **options)
+            flags[name, size] = ~found.success
+            unbroken &= torch.isinf(found.first_step)
+        if pgd_steps:
+            unbroken = survivors(model, x, y, unbroken, eps=e, steps=pgd_steps, restarts=pgd_restarts,
+                                 generator=generator, batch=batch)  # fmt: skip
+        flags["worst", size] = unbroken.clone()
+    values: dict = {"clean": accuracy(flags["clean", 0.0])}
+    for (name, size), flag in flags.items():
+        if name != "clean":
+            values.setdefault(name, {})[f"{size:g}"] = accuracy(flag)
+    return values, flags
+
+
+def survivors(model, x, y, unbroken: Bool[Tensor, "n"], *, eps, steps, restarts, generator, batch=500) -> Bool[Tensor, "n"]:
+    """Those of the unbroken images that PGD on cross-entropy and on the margin leaves unbroken too."""
+    unbroken = unbroken.clone()
+    for objective in ("cross_entropy", "cw"):
+        index = unbroken.nonzero()[:, 0]
+        if len(index) == 0:
+            break
+        found = attack(
+            model, x[index], y[index], eps=eps, steps=steps, step_size=max(eps / 10, 2.5 * eps / steps),
+            objective=objective, random_start=True, restarts=restarts, stop_at_success=True, generator=generator,
+            batch=batch,
+        )  # fmt: skip
+        unbroken[index] = torch.isinf(found.first_step)
+    return unbroken
+
+
+def masking(
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: float, step_size: float, steps: int = 20,
+    generator: torch.Generator | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Signs of masked gradients (Athalye et al. 2018; Carlini et al. 2019), on the [0, 1] scale.
+
+    ``zero_gradient``: share of images (percent) whose cross-entropy gradient is exactly zero. ``fgsm_minus_bim``: points by
+    which one step leaves fewer images right than ``steps`` steps do; positive is suspicious. ``noise``: accuracy
+    under uniform noise of size eps. ``unbounded``: accuracy at eps = 1, which must be near zero or at chance.
+    ``cw_minus_ce``: accuracy under the margin objective minus under cross-entropy; far from 0 on either side means that
+    one objective alone overstates robustness.
+    """
+    from paperlib.indicator import jacobian
+    from paperlib.objective import cross_entropy
+
+    J = jacobian(model, x, y, objective=cross_entropy)
+    noise = (torch.rand(x.shape, generator=generator) * 2 - 1).to(x.device) * eps
+
+    def rate(found) -> float:
+        return 100 * float((~found.success).double().mean())
+
+    bim, cw = (rate(ATTACKS[name](model, x, y, eps=eps, step_size=step_size, steps=steps)) for name in ("bim", "cw"))
+    return {
+        "zero_gradient": 100 * float((J.flatten(1).abs().amax(1) == 0).double().mean()),
+        "fgsm_minus_bim": bim - rate(ATTACKS["fgsm"](model, x, y, eps=eps)),
+        "noise": accuracy(correct(model, (x + noise).clamp(0, 1), y))["mean"],
+        "unbounded": rate(attack(model, x, y, eps=1.0, steps=steps, step_size=max(step_size, 2.5 / steps))),
+        "cw_minus_ce": cw - bim,
+    }  # fmt: skip

@@ -1,0 +1,149 @@
+"""The paper's networks (A.3): images in [0, 1] go in, logits come out; normalisation is the first layer."""
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+NETWORKS = ("mnist", "cifar", "resnet", "linear")
+ACTIVATIONS = ("relu", "softplus")
+
+
+class Normalize(nn.Module):
+    """(x - mean) / std per channel, with constants that travel with the weights.
+
+    Raises ValueError for images with another number of channels.
+    """
+
+    def __init__(self, mean: Float[Tensor, "c"], std: Float[Tensor, "c"]):
+        super().__init__()
+        self.register_buffer("mean", mean.view(-1, 1, 1))
+        self.register_buffer("std", std.view(-1, 1, 1))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        if x.ndim != 4 or x.shape[1] != len(self.mean):
+            raise ValueError(f"x has shape {tuple(x.shape)}; allowed is (n, {len(self.mean)}, h, w), as in training")
+        return (x - self.mean) / self.std
+
+
+def activation_layer(activation: str, beta: float) -> nn.Module:
+    """ReLU, or softplus(beta): the smooth function that tends to ReLU as beta grows. ValueError for another name."""
+    if activation == "relu":
+        return nn.ReLU()
+    if activation == "softplus":
+        if beta <= 0:
+            raise ValueError(f"beta is {beta}; allowed is a positive number")
+        return nn.Softplus(beta=beta, threshold=50)
+    raise ValueError(f"activation is {activation!r}; allowed are {', '.join(ACTIVATIONS)}")
+
+
+def build(
+    network: str,
+    *,
+    width: int,
+    fc: int = 256,
+    activation: str = "relu",
+    beta: float = 10.0,
+    shape: tuple[int, int, int] = (1, 28, 28),
+    classes: int = 10,
+    mean: Float[Tensor, "c"] | None = None,
+    std: Float[Tensor, "c"] | None = None,
+) -> nn.Sequential:
+    """An untrained network for images of ``shape`` (channels, height, width), its weights drawn from torch's global
+    generator.
+
+    ``mnist``: the MNIST challenge's two 5x5 convolutions with max-pooling and two fully connected layers
+    (Madry et al. 2018: width 32, fc 1024). ``cifar``: five 3x3 convolutions with BatchNorm and global average pooling
+    (A.3). ``resnet``: a CIFAR ResNet-20 (He et al. 2016; width 16). ``linear``: one affine map, the baseline of Sec. 3.2.
+    Raises ValueError for a wrong name, a width below 1, or images too small to be pooled.
+    """
+    channels, height, image_width = shape
+    if network not in NETWORKS:
+        raise ValueError(f"network is {network!r}; allowed are {', '.join(NETWORKS)}")
+    if width < 1 or fc < 1:
+        raise ValueError(f"width is {width} and fc is {fc}; allowed are integers of at least 1")
+    if min(height, image_width) < 4:
+        raise ValueError(f"images are {height} x {image_width} pixels; allowed are at least 4 x 4")
+
+    def act() -> nn.Module:
+        return activation_layer(activation, beta)
+
+    mean = torch.zeros(channels) if mean is None else mean
+    std = torch.ones(channels) if std is None else std
+    layers = {
+        "mnist": lambda: mnist_layers(channels, height, image_width, width, fc, classes, act),
+        "cifar": lambda: cifar_layers(channels, width, classes, act),
+        "resnet": lambda: resnet_layers(channels, width, classes, act),
+        "linear": lambda: [nn.Flatten(), nn.Linear(channels * height * image_width, classes)],
+    }[network]()
+    return nn.Sequential(Normalize(mean, std), *layers)
+
+
+def mnist_layers(channels, height, image_width, width, fc, classes, act) -> list[nn.Module]:
+    """Two convolutions with max-pooling, two fully connected layers."""
+    pooled = 2 * width * (height // 4) * (image_width // 4)
+    return [
+        nn.Conv2d(channels, width, 5, padding=2), act(), nn.MaxPool2d(2),
+        nn.Conv2d(width, 2 * width, 5, padding=2), act(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(pooled, fc), act(), nn.Linear(fc, classes),
+    ]  # fmt: skip
+
+
+def conv_bn(channels: int, width: int, stride: int = 1) -> list[nn.Module]:
+    """A 3x3 convolution whose bias is BatchNorm's shift."""
+    return [nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(width)]
+
+
+def cifar_layers(channels, width, classes, act) -> list[nn.Module]:
+    """Five convolutions, max-pooling after the second and the fourth, global average pooling."""
+    w = width
+    return [
+        *conv_bn(channels, w), act(), *conv_bn(w, 2 * w), act(), nn.MaxPool2d(2),
+        *conv_bn(2 * w, 2 * w), act(), *conv_bn(2 * w, 4 * w), act(), nn.MaxPool2d(2),
+        *conv_bn(4 * w, 4 * w), act(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * w, classes),
+    ]  # fmt: skip
+
+
+class Residual(nn.Module):
+    """A basic block of two 3x3 convolutions around a shortcut (He et al. 2016)."""
+
+    def __init__(self, channels: int, width: int, stride: int, act):
+        super().__init__()
+        self.body = nn.Sequential(*conv_bn(channels, width, stride), act(), *conv_bn(width, width))
+        same = channels == width and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Sequential(
+            nn.Conv2d(channels, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width)
+        )  # fmt: skip
+        self.act = act()
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d e f"]:
+        return self.act(self.body(x) + self.shortcut(x))
+
+
+def resnet_layers(channels, width, classes, act) -> list[nn.Module]:
+    """A stem and three stages of three basic blocks; each later stage halves the image and doubles the width."""
+    widths = [width] * 3 + [2 * width] * 3 + [4 * width] * 3
+    strides = [1, 1, 1, 2, 1, 1, 2, 1, 1]
+    blocks = [Residual(a, b, s, act) for a, b, s in zip([width, *widths], widths, strides, strict=False)]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes)]
+    return [*conv_bn(channels, width), act(), *blocks, *head]
+
+
+def softened(model: nn.Module, beta: float) -> nn.Module:
+    """A copy of ``model`` with softplus(beta) in place of every ReLU; the weights are reused, pooling is unchanged.
+
+    Gives a ReLU network the second derivatives that it lacks (Dombrowski et al. 2019). Raises ValueError if there is
+    no ReLU module to replace, or for beta <= 0.
+    """
+    smooth = activation_layer("softplus", beta)
+    copied = copy.deepcopy(model)
+    replaced = 0
+    for module in copied.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.ReLU):
+                setattr(module, name, copy.deepcopy(smooth))
+                replaced += 1
+    if not replaced:
+        raise ValueError("model has no nn.ReLU module; softened() allows networks whose ReLUs are modules")
+    return copied

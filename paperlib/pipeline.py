@@ -1,0 +1,417 @@
+"""The steps of the pipeline: train a model, execute a notebook, make the book; each can be killed at any moment.
+
+A finished step is recognised by a *fingerprint* of what it was made of (code, parameters, data, weights), so that
+nothing finished is done again and nothing stale is kept. Steps hold a file lock that the operating system releases
+when the process dies, and publish by renaming, so that no half-written file is ever taken for a result.
+"""
+
+import ast
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from paperlib import experiments
+from paperlib.experiments import ROOT, Artifact, build_dir
+
+# code that schedules, checks or stores work and cannot change a number
+GLUE = ("experiments", "pipeline", "book", "__main__")
+
+
+class StepError(ValueError):
+    """A step that failed; one sentence that names the step and where to read on."""
+
+
+# --- places, locks, atomic files ---------------------------------------------------------------------------------
+
+
+def stamp(profile: str, step: str, name: str) -> Path:
+    """The file that says that a step is done; what it holds changes when the step's product does."""
+    return build_dir(profile) / "done" / step / name
+
+
+@contextlib.contextmanager
+def lock(profile: str, name: str) -> Iterator[None]:
+    """Holds the lock ``name`` of a profile; waits for another process that holds it, and says so."""
+    folder = build_dir(profile) / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    held = FileLock(folder / f"{name}.lock")
+    try:
+        held.acquire(timeout=1)
+    except Timeout:
+        say(f"waiting for another process that works on {name} ({profile})")
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Writes a file so that it is there as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+        stream.write(data)
+    os.chmod(stream.name, 0o644)
+    os.replace(stream.name, path)
+
+
+def say(message: str) -> None:
+    """One line of progress."""
+    print(message, flush=True)
+
+
+# --- fingerprints ------------------------------------------------------------------------------------------------
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 of any JSON values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def modules(source: str) -> list[str]:
+    """The modules of paperlib that Python source uses, directly or through another, in alphabetical order."""
+    found, ahead = set(), _imported(source)
+    while ahead:
+        name = ahead.pop()
+        path = ROOT / "paperlib" / f"{name}.py"
+        if name not in found and name not in GLUE and path.is_file():
+            found.add(name)
+            ahead |= _imported(path.read_text(encoding="utf-8"))
+    return sorted(found)
+
+
+def _imported(source: str) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "paperlib." * (node.level > 0) + (node.module or "")
+            names |= {module} | {f"{module.rstrip('.')}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("paperlib.")}
+
+
+def module_paths(source: str) -> list[Path]:
+    """The files of ``modules(source)``."""
+    return [ROOT / "paperlib" / f"{name}.py" for name in modules(source)]
+
+
+def code_digest(paths: list[Path]) -> str:
+    """SHA-256 of what Python files do: comments, docstrings and layout do not count."""
+    return digest([[path.stem, _code(path)] for path in paths])
+
+
+def _code(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            body[0].value.value = ""
+    return ast.unparse(tree)
+
+
+@lru_cache(maxsize=64)
+def notebook_cells(notebook: str) -> list[dict]:
+    """Type, tags and source of each cell of a template: what its execution depends on."""
+    content = json.loads(experiments.notebook_path(notebook).read_text(encoding="utf-8"))
+    return [
+        {"type": c["cell_type"], "tags": c["metadata"].get("tags", []), "source": "".join(c["source"])}
+        for c in content["cells"]
+    ]
+
+
+def notebook_source(notebook: str) -> str:
+    """The Python of a template, without IPython's magics."""
+    code = "\n".join(cell["source"] for cell in notebook_cells(notebook) if cell["type"] == "code")
+    return re.sub(r"(?m)^\s*[%!].*$", "", code)
+
+
+# --- steps -------------------------------------------------------------------------------------------------------
+
+
+def data(name: str, profile: str) -> dict[str, object]:
+    """Makes sure that a data set is at hand and returns its name, sha256 and number of images in each split."""
+    path = stamp(profile, "data", Path(name).name)
+    with lock(profile, f"data-{Path(name).name}"):
+        if not path.is_file():
+            from paperlib.data import load
+
+            found = load(name)
+            sizes = {part: len(getattr(found, part)) for part in ("train", "validation", "test")}
+            write_atomic(path, json.dumps({"name": name, "sha256": found.sha256, "n": sizes}, indent=1))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def train(name: str, profile: str, *, budget: float | None = None, rebuild: bool = False, device: str = "") -> Path:
+    """Trains a model, goes on with one that was interrupted, or finds it; returns the weights' file.
+
+    A model whose data or training code has changed since is trained anew; comments do not count as change. ``device``
+    is the accelerator when torch sees one, unless it is named. Raises what ``zoo.get`` raises.
+    """
+    experiments.recipe(profile, name)
+    import torch
+
+    from paperlib import zoo
+
+    path = zoo.path_of(name, profile)
+    with lock(profile, f"train-{name}"):
+        code = code_digest(module_paths("import paperlib.train"))
+        made_of = digest(data(data_of(name, profile), profile)["sha256"], code)
+        # written before the first of the model's files, so that whatever lies there was made of this
+        marker = path.with_name(f"{name}.made_of")
+        if marker.is_file() and marker.read_text() != made_of:
+            zoo.discard(path)
+        write_atomic(marker, made_of)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        zoo.get(name, profile, budget=budget, rebuild=rebuild, device=device)
+    return path
+
+
+def data_of(name: str, profile: str) -> str:
+    """The data set that a model is trained on."""
+    return str(experiments.recipe_settings(profile, name).get("data"))
+
+
+def weights(name: str, profile: str) -> Path:
+    """The file of a model's weights."""
+    return build_dir(profile) / "models" / f"{name}.safetensors"
+
+
+def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
+    """Executes an artifact's notebook and publishes notebook and results; returns the notebook.
+
+    Without ``folder`` they go to the profile's ``notebooks`` and ``results``. A failed notebook stays readable under
+    ``logs``. Nothing runs when they were made of the same code, parameters and weights already.
+    """
+    place = build_dir(spec.profile)
+    results, notebooks = (folder, folder) if folder else (place / "results", place / "notebooks")
+    name = folder.name if folder else spec.key
+    target = notebooks / f"{spec.key}.ipynb"
+    with lock(spec.profile, f"execute-{name}"):
+        made_of = _execution_fingerprint(spec)
+        if not (_made_of(target) == made_of and (results / f"{spec.key}.json").is_file()):
+            log = place / "logs" / f"{name}.ipynb"
+            with tempfile.TemporaryDirectory(dir=_made(place / "tmp"), prefix=f"{name}-") as out:
+                _run_notebook(spec, out, log)
+                _publish(spec, Path(out), log, results, target, made_of)
+    return target
+
+
+def _execution_fingerprint(spec: Artifact) -> str:
+    hashes = {}
+    for role, model in spec.models.items():
+        hashes[role] = hashlib.sha256(weights(model, spec.profile).read_bytes()).hexdigest()
+    code = code_digest(module_paths(notebook_source(spec.notebook)))
+    return digest(spec.injected, notebook_cells(spec.notebook), hashes, code)
+
+
+def _made_of(notebook: Path) -> str | None:
+    if not notebook.is_file():
+        return None
+    return json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("paperlib", {}).get("made_of")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _run_notebook(spec: Artifact, out: str, log: Path) -> None:
+    import papermill
+
+    _made(log.parent)
+    # the kernel imports paperlib from here, and finds the interpreter that runs this process
+    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ.pop("JUPYTER_PATH", None)
+    template = experiments.notebook_path(spec.notebook)
+    try:
+        papermill.execute_notebook(
+            str(template),
+            str(log),
+            parameters={**spec.injected, "out": out},
+            kernel_name="python3",
+            cwd=str(ROOT),
+            progress_bar=False,
+        )
+    except papermill.PapermillExecutionError as error:
+        fault = f"{error.ename}: {error.evalue}".splitlines()[0]
+        raise StepError(f"{spec.key} failed in notebooks/{template.name}: {fault}; read {_short(log)}") from error
+
+
+def _publish(spec: Artifact, out: Path, log: Path, results: Path, target: Path, made_of: str) -> None:
+    if not (out / f"{spec.key}.json").is_file():
+        raise StepError(f"{spec.key} failed: notebooks/{spec.notebook}.ipynb wrote no {spec.key}.json into {{out}}")
+    content = _cleaned(json.loads(log.read_text(encoding="utf-8")), made_of)
+    for path in sorted(out.iterdir()):
+        os.replace(path, _made(results) / path.name)
+    # last: the notebook's fingerprint is what declares the step done
+    write_atomic(target, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    log.unlink()
+
+
+def _cleaned(notebook: dict, made_of: str) -> dict:
+    """The executed notebook without papermill's times and places, so that the same run gives the same file."""
+    notebook["metadata"].pop("papermill", None)
+    notebook["metadata"]["paperlib"] = {"made_of": made_of}
+    for cell in notebook["cells"]:
+        cell["metadata"].pop("papermill", None)
+        cell["metadata"].pop("execution", None)
+        tags = cell["metadata"].get("tags", [])
+        if "injected-parameters" in tags:
+            cell["id"] = "injected-parameters"
+            cell["metadata"]["tags"] = [*tags, "hide-input"]
+            source = "".join(cell["source"])
+            cell["source"] = re.sub(r"(?m)^out = .*$", 'out = ""', source)
+    return notebook
+
+
+def _short(path: Path) -> str:
+    """A path as the reader would type it from the top folder."""
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(ROOT))
+    return str(path)
+
+
+# --- one figure with new parameters -----------------------------------------------------------------------------
+
+
+def figure(key: str, profile: str, overrides: dict[str, object]) -> Path:
+    """Makes one figure with new parameters into a folder of its own, and returns it; nothing else is overwritten."""
+    spec = experiments.override(experiments.artifact(profile, key), overrides)
+    folder = build_dir(profile) / "reruns" / f"{key}-{digest(overrides)[:8]}"
+    for name in dict.fromkeys(spec.models.values()):
+        say(f"model {name}")
+        train(name, profile)
+    say(f"{key}: notebooks/{spec.notebook}.ipynb")
+    notebook = execute(spec, folder=folder)
+    _save_pictures(notebook)
+    return folder
+
+
+def _save_pictures(notebook: Path) -> None:
+    import base64
+
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    pictures = [output["image/png"] for output in outputs if "image/png" in output]
+    for number, picture in enumerate(pictures, start=1):
+        text = picture if isinstance(picture, str) else "".join(picture)
+        write_atomic(notebook.with_name(f"{notebook.stem}-{number}.png"), base64.b64decode(text))
+
+
+# --- the whole book ----------------------------------------------------------------------------------------------
+
+
+def steps(profile: str) -> list[tuple[str, str]]:
+    """All steps of a profile but the last, the book itself: (step, name)."""
+    names = experiments.models(profile)
+    return [
+        *(("data", name) for name in data_sets(profile)),
+        *(("train", name) for name in names),
+        *(("execute", key) for key in experiments.keys(profile)),
+    ]
+
+
+def data_sets(profile: str) -> dict[str, str]:
+    """The data sets that the profile's models are trained on: name of the step -> name or path of the data set."""
+    return {data_step(name, profile): data_of(name, profile) for name in experiments.models(profile)}
+
+
+def data_step(name: str, profile: str) -> str:
+    """The step that makes sure of a model's data set."""
+    return Path(data_of(name, profile)).name
+
+
+def book_sources() -> list[Path]:
+    """The files that the book is made of besides executed notebooks: chapters, settings, and code for its API page."""
+    folders = [(ROOT / "book", "*"), (ROOT / "paperlib", "*.py")]
+    files = [path for folder, pattern in folders for path in folder.rglob(pattern) if path.is_file()]
+    return sorted([*files, ROOT / "_config.yml", ROOT / "experiments.yml"])
+
+
+def make_book(profile: str, *, cores: int | None = None) -> Path:
+    """Trains, executes and builds whatever is missing or changed; returns the book's first page."""
+    experiments.check(profile)
+    with lock(profile, "book"):
+        _forget_lost_products(profile)
+        began = time.time()
+        if _snakemake(profile, cores or available_cores()):
+            raise StepError(_failures(profile, began))
+    return build_dir(profile) / "html" / "index.html"
+
+
+def product(profile: str, step: str, name: str) -> Path:
+    """The file without which a step is not done."""
+    place = build_dir(profile)
+    return {
+        "data": stamp(profile, "data", name),
+        "train": weights(name, profile),
+        "execute": place / "notebooks" / f"{name}.ipynb",
+        "book": place / "html" / "index.html",
+    }[step]
+
+
+def _forget_lost_products(profile: str) -> None:
+    for step, name in [*steps(profile), ("book", "html")]:
+        if not product(profile, step, name).is_file():
+            stamp(profile, step, name).unlink(missing_ok=True)
+
+
+def _snakemake(profile: str, cores: int) -> int:
+    """Runs the Snakefile in this process; its own words go to a log."""
+    log = _made(build_dir(profile) / "logs") / "snakemake.log"
+    arguments = [
+        *("--snakefile", str(ROOT / "Snakefile"), "--config", f"profile={profile}", "--cores", str(cores)),
+        # a lock file of Snakemake's would outlive a killed run; ours is released by the operating system
+        *("--nolock", "--rerun-incomplete", "--keep-going", "--nocolor", "--scheduler", "greedy"),
+        *("--runtime-source-cache-path", str(build_dir(profile) / ".snakemake" / "source")),
+    ]
+    with log.open("w", encoding="utf-8") as stream, contextlib.redirect_stderr(stream):
+        from snakemake.cli import main
+
+        try:
+            main(arguments)
+        except SystemExit as end:
+            return int(end.code or 0)
+    return 0
+
+
+def _failures(profile: str, began: float) -> str:
+    lines = []
+    for step, name in [*steps(profile), ("book", "html")]:
+        log = build_dir(profile) / "logs" / f"{step}-{name}.log"
+        if log.is_file() and log.stat().st_mtime >= began and not stamp(profile, step, name).is_file():
+            said = re.findall(r"(?m)^paperlib: (.*)$", log.read_text(encoding="utf-8", errors="replace"))
+            lines.append(f"  {step} {name}: {said[-1] if said else f'stopped before it was done; read {_short(log)}'}")
+    log = build_dir(profile) / "logs" / "snakemake.log"
+    if not lines:
+        return f"the book is not finished; read {_short(log)}"
+    return "the book is not finished; run make book again once this is settled:\n" + "\n".join(lines)
+
+
+def finish(step: str, name: str, profile: str, path: Path, began: float) -> None:
+    """Stamps a step with the hash of its product and says how far the run is."""
+    write_atomic(stamp(profile, step, name), hashlib.sha256(path.read_bytes()).hexdigest())
+    announce(step, name, profile, began)
+
+
+def announce(step: str, name: str, profile: str, began: float) -> None:
+    """One line that says which step is done, its seconds, and how far the run is."""
+    everything = [*steps(profile), ("book", "html")]
+    done = sum(stamp(profile, *each).is_file() for each in everything)
+    say(f"[{done:2}/{len(everything)}] {step} {name} ({time.time() - began:.0f} s)")
+
+
+def available_cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

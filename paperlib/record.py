@@ -1,0 +1,139 @@
+"""Writing down what a run found: ``result.json`` with its provenance, and the arrays behind a figure."""
+
+import json
+import platform
+import subprocess
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from paperlib import experiments
+
+PACKAGES = ("torch", "torchvision", "numpy", "matplotlib", "scikit-learn", "papermill", "jupyter-book")
+
+
+def environment() -> dict:
+    """Python, packages and the machine, as far as they can change a number."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return {
+        "python": platform.python_version(), "packages": versions, "machine": machine(),
+    }  # fmt: skip
+
+
+def machine() -> dict:
+    """Operating system, processor, its cores, and the accelerator if torch sees one."""
+    import os
+
+    import torch
+
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {
+        "system": f"{platform.system()} {platform.machine()}", "processor": _processor(),
+        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu,
+    }  # fmt: skip
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def git_commit() -> str | None:
+    """The commit the code was run from, with ``+`` for uncommitted changes; None outside a repository."""
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=experiments.ROOT, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        # a source archive unpacked inside somebody's repository must not quote that repository's commit
+        if Path(git("rev-parse", "--show-toplevel")) != experiments.ROOT.resolve():
+            return None
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+class Run:
+    """Collects one artifact's provenance from its first line on and writes ``<artifact>.json`` and ``.npz``.
+
+    >>> run = Run("fig06", profile="quick", parameters={"image": 3}, out="")
+    >>> natural = run.model("natural", zoo.get("digits-natural", "quick"))
+    >>> run.write({"slope": 1.0}, surface=array)
+    """
+
+    def __init__(self, artifact: str, *, profile: str, parameters: dict, out: str = "", seeds: dict | None = None):
+        self.artifact, self.profile, self.parameters = artifact, profile, parameters
+        self.folder = Path(out) if out else experiments.build_dir(profile) / "results"
+        self.seeds = dict(seeds or {})
+        self.models: dict[str, dict] = {}
+        self.data: dict | None = None
+        self.started, self._clock = datetime.now(UTC), time.perf_counter()
+
+    def model(self, role: str, trained):
+        """Note a zoo's ``Trained`` and return its network."""
+        self.models[role] = {"name": trained.name, "sha256": trained.sha256, "recipe": trained.recipe.to_dict()}
+        return trained.model
+
+    def dataset(self, dataset, n: int):
+        """Note the data set and how many of its images were used."""
+        self.data = {"name": dataset.name, "sha256": dataset.sha256, "n": n}
+
+    def write(self, values: dict, **arrays) -> dict:
+        """Write the record, and the arrays beside it, each in one piece; returns the record.
+
+        Raises ValueError for values that JSON cannot hold (NaN is written as null).
+        """
+        record = {
+            "artifact": self.artifact, "paper": experiments.paper_place(self.artifact), "profile": self.profile,
+            "parameters": self.parameters, "data": self.data, "models": self.models, "seeds": self.seeds,
+            "environment": environment(), "git_commit": git_commit(),
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - self._clock, 2), "values": plain(values),
+        }  # fmt: skip
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if arrays:
+            partial = self.folder / f".{self.artifact}.partial.npz"
+            np.savez_compressed(partial, **{name: np.asarray(array) for name, array in arrays.items()})
+            partial.replace(self.folder / f"{self.artifact}.npz")
+        partial = self.folder / f".{self.artifact}.partial.json"
+        partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+        partial.replace(self.folder / f"{self.artifact}.json")
+        return record
+
+
+def read(path: Path) -> dict:
+    """A record that ``Run.write`` wrote. Raises ValueError, naming the file, if it is none."""
+    try:
+        record = json.loads(Path(path).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a readable record ({error})") from error
+    if not isinstance(record, dict) or not {"artifact", "values", "models"} <= set(record):
+        raise ValueError(f"{path} is not a record: it lacks artifact, models or values")
+    return record
+
+
+def plain(value):
+    """Numbers, strings, lists and mappings as JSON has them; NaN and infinities become None."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    raise ValueError(f"a value of type {type(value).__name__} cannot be recorded; allowed are numbers, strings, lists")

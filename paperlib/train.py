@@ -1,0 +1,353 @@
+"""Training: a frozen ``Recipe``, and ``fit``, which flattens S in input space (Eq. 11 and 12) or does what rivals do.
+
+Every method is a loss of one batch; a run is resumable from its last finished epoch and ends with the same weights as
+an uninterrupted one, because all its random numbers come from (seed, epoch).
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from paperlib import model as networks
+from paperlib.attack import attack
+from paperlib.data import Dataset, Split
+from paperlib.objective import cross_entropy, decision
+from paperlib.state import evaluating, input_gradient, reject
+
+METHODS = ("natural", "ours", "crossentropy", "advtrain", "ours+advtrain", "minmax")
+NORMS = ("1", "2", "inf", "squared")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a network's weights.
+
+    ``c`` is the strength of the penalty: Eq. 11's c for ``ours``, Ross and Doshi-Velez's lambda for ``crossentropy``; it
+    multiplies the batch mean of one image's |grad|_p on [0, 1] inputs (``p``: 1, 2, inf, or ``squared`` for |.|_2^2), and
+    grows linearly from 0 during the first ``warmup`` epochs. ``eps``, ``step_size`` and ``steps`` set the adversarial
+    examples of training and of the progress bar, in the data's unit (``pixel_scale``). Raises ValueError, naming the
+    field, its value and what is allowed.
+    """
+
+    data: str
+    network: str
+    method: str
+    width: int
+    epochs: int
+    eps: float
+    step_size: float
+    fc: int = 256
+    activation: str = "relu"
+    beta: float = 10.0
+    steps: int = 10
+    c: float = 0.0
+    p: str = "1"
+    warmup: float = 0.0
+    eps_warmup: float = 0.0
+    batch: int = 100
+    optimizer: str = "adam"
+    lr: float = 2e-3
+    weight_decay: float = 0.0
+    augment: bool = False
+    average: float = 0.0
+    precision: str = "fp32"
+    channels_last: bool = False
+    train_n: int | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "p", str(self.p))  # YAML reads 1 and 2 as numbers
+        allowed = {
+            "network": networks.NETWORKS, "method": METHODS, "activation": networks.ACTIVATIONS, "p": NORMS,
+            "optimizer": ("adam", "sgd"), "precision": ("fp32", "bf16"),
+        }  # fmt: skip
+        for name, values in allowed.items():
+            value = getattr(self, name)
+            reject(value not in values, f"{name} is {value!r}; allowed are {', '.join(values)}")
+        for name in ("width", "fc", "epochs", "batch", "steps"):
+            value = getattr(self, name)
+            reject(not isinstance(value, int) or value < 1, f"{name} is {value!r}; allowed is an integer of at least 1")
+        for name in ("c", "warmup", "eps_warmup", "eps", "weight_decay"):
+            value = getattr(self, name)
+            reject(not _number(value) or value < 0, f"{name} is {value!r}; allowed is a number of at least 0")
+        for name in ("lr", "step_size", "beta"):
+            value = getattr(self, name)
+            reject(not _number(value) or value <= 0, f"{name} is {value!r}; allowed is a positive number")
+        reject(not 0 <= self.average < 1, f"average is {self.average!r}; allowed is a number in [0, 1)")
+        penalised = self.method in ("ours", "crossentropy", "ours+advtrain")
+        reject(penalised and self.c == 0, f"c is 0 with method {self.method!r}; allowed is a positive number")
+
+    @classmethod
+    def of(cls, settings: dict) -> "Recipe":
+        """From a mapping such as a card's or a YAML file's; ValueError names an unknown or missing field."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(settings) - known)
+        reject(bool(unknown), f"recipe field {', '.join(unknown)} is unknown; allowed are {', '.join(sorted(known))}")
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            raise ValueError(f"recipe is incomplete: {error}") from error
+
+    def to_dict(self) -> dict:
+        """The fields as plain values."""
+        return asdict(self)
+
+
+def _number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def untrained(recipe: Recipe, dataset: Dataset) -> nn.Module:
+    """The recipe's network with its initial weights; the caller's global random state is left as it was."""
+    x = dataset.train.x
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return networks.build(
+            recipe.network, width=recipe.width, fc=recipe.fc, activation=recipe.activation, beta=recipe.beta,
+            shape=dataset.shape, classes=dataset.classes, mean=x.mean((0, 2, 3)), std=x.std((0, 2, 3)),
+        )  # fmt: skip
+
+
+# The loss of one batch, method by method.
+
+
+def penalty(gradient: Float[Tensor, "n ..."], p: str) -> Float[Tensor, ""]:
+    """Batch mean of |gradient|_p, one norm per image (Eq. 11); ``squared`` is |.|_2^2, whose gradient vanishes at 0."""
+    flat = gradient.flatten(1)
+    if p == "squared":
+        return flat.square().sum(1).mean()
+    # the l2 norm has no derivative at 0: a tiny floor under the root keeps training finite
+    if p == "2":
+        return (flat.square().sum(1) + 1e-12).sqrt().mean()
+    return torch.linalg.vector_norm(flat, ord=float(p), dim=1).mean()
+
+
+def batch_loss(
+    model: nn.Module, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], recipe: Recipe, *,
+    c: float, eps: float, step_size: float, generator: torch.Generator | None = None,
+) -> Float[Tensor, ""]:  # fmt: skip
+    """The loss that one step descends; ``eps`` and ``step_size`` on the [0, 1] scale, ``c`` after warm-up.
+
+    Natural: cross-entropy. Ours: + c |grad S|_p (Eq. 11). CrossEntropy: + c |grad CE|_p (Ross and Doshi-Velez 2018).
+    AdvTrain: the mean over clean and C&W examples (Kurakin et al. 2016; A.3). MinMax: PGD examples alone (Madry et al.
+    2018). Penalties and examples are made with BatchNorm frozen, so that no image's gradient sees its neighbours.
+    """
+    if recipe.method == "minmax":
+        return cross_entropy(model(examples(model, x, y, recipe, eps, step_size, generator)), y).mean()
+    if recipe.method == "advtrain":
+        x_adv = examples(model, x, y, recipe, eps, step_size, generator)
+        return cross_entropy(model(torch.cat([x, x_adv])), torch.cat([y, y])).mean()
+    if recipe.method == "ours+advtrain":
+        x_adv = examples(model, x, y, recipe, eps, step_size, generator)
+        loss, _ = penalised(model, x, y, decision, recipe.p, c)
+        return (loss + cross_entropy(model(x_adv), y).mean()) / 2
+    if recipe.method == "natural" or c == 0:
+        return cross_entropy(model(x), y).mean()
+    function = decision if recipe.method == "ours" else cross_entropy
+    return penalised(model, x, y, function, recipe.p, c)[0]
+
+
+def penalised(model: nn.Module, x, y, function: Callable, p: str, c: float) -> tuple[Tensor, Tensor]:
+    """Cross-entropy + c * penalty by double backpropagation (Eq. 11 and 12), and the penalty alone.
+
+    Without BatchNorm one forward pass serves both; with it the penalty has its own, with statistics frozen.
+    """
+    logits = []
+
+    def values(z: Tensor) -> Tensor:
+        logits.append(model(z).float())
+        return function(logits[0], y)
+
+    if has_batchnorm(model):
+        with evaluating(model):
+            _, gradient = input_gradient(values, x, create_graph=True)
+        Z = model(x).float()
+    else:
+        _, gradient = input_gradient(values, x, create_graph=True)
+        Z = logits[0]
+    size = penalty(gradient.float(), p)
+    return cross_entropy(Z, y).mean() + c * size, size
+
+
+def has_batchnorm(model: nn.Module) -> bool:
+    """Whether a layer mixes the images of a batch in train mode."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def examples(model, x, y, recipe: Recipe, eps: float, step_size: float, generator) -> Float[Tensor, "n c h w"]:
+    """Adversarial training examples: PGD from a random start for MinMax, C&W from the image otherwise (A.3)."""
+    minmax = recipe.method == "minmax"
+    objective = "cross_entropy" if minmax else "cw"
+    return attack(
+        model, x, y, eps=eps, steps=recipe.steps, step_size=step_size, objective=objective, random_start=minmax,
+        batch=len(x), generator=generator,
+    ).x  # fmt: skip
+
+
+def augmented(x: Float[Tensor, "n c h w"], generator: torch.Generator) -> Float[Tensor, "n c h w"]:
+    """Random crops after padding by 4 and random horizontal flips, one draw an image."""
+    n, _, height, width = x.shape
+    padded = F.pad(x, (4, 4, 4, 4))
+    top, left = torch.randint(0, 9, (2, n, 1, 1), generator=generator).to(x.device)
+    rows = top + torch.arange(height, device=x.device).view(1, -1, 1)
+    columns = left + torch.arange(width, device=x.device).view(1, 1, -1)
+    flip = (torch.rand(n, 1, 1, generator=generator) < 0.5).to(x.device)
+    columns = torch.where(flip, columns.flip(2), columns)
+    return padded[torch.arange(n, device=x.device).view(-1, 1, 1), :, rows, columns].permute(0, 3, 1, 2).contiguous()
+
+
+# The loop.
+
+
+class OutOfTime(Exception):
+    """The wall-clock budget ended before the last epoch; the state on disk goes on from there."""
+
+
+def fit(
+    recipe: Recipe, dataset: Dataset, *, state_file: Path | None = None, budget: float | None = None,
+    device: str = "cpu", progress: bool = True, name: str = "", watch_n: int = 200,
+) -> tuple[nn.Module, list[dict]]:  # fmt: skip
+    """Train the recipe's network on ``dataset.train``; returns it in eval mode with its curve, one dict an epoch
+    (``loss``, ``clean`` and ``adversarial`` accuracy in percent on held-out images, ``seconds``, ``lr``).
+
+    After each epoch everything needed to go on is written to ``state_file``, and a later call with the same recipe goes
+    on from it. Raises OutOfTime when the next epoch would not fit into ``budget`` seconds; ValueError for a state file
+    of another recipe or data set.
+    """
+    started = time.monotonic()
+    split = dataset.train.first(recipe.train_n)
+    model = untrained(recipe, dataset).to(device)
+    if recipe.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    run = _Run(recipe, dataset, model, len(split))
+    if state_file is not None and Path(state_file).exists():
+        run.restore(torch.load(state_file, map_location=device, weights_only=True), state_file)
+    # the images live on the device: a GPU would otherwise wait for the bus
+    split = Split(split.x.to(device), split.y.to(device))
+    while run.epoch < recipe.epochs:
+        longest = max((row["seconds"] for row in run.curve[-2:]), default=0.0)
+        if budget is not None and time.monotonic() - started + longest > budget and (run.epoch or budget <= 0):
+            raise OutOfTime(f"{name or 'training'} stopped after epoch {run.epoch} of {recipe.epochs}: budget spent")
+        run.train_epoch(split, device, progress, name, watch_n)
+        if state_file is not None:
+            _save(run.state(), Path(state_file))
+    return run.averaged().eval(), run.curve
+
+
+class _Run:
+    """What a training consists of between two epochs."""
+
+    def __init__(self, recipe: Recipe, dataset: Dataset, model: nn.Module, n: int):
+        self.recipe, self.dataset, self.model = recipe, dataset, model
+        self.epoch, self.curve = 0, []
+        self.steps = math.ceil(n / recipe.batch)
+        self.optimizer = _optimizer(recipe, model)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, max_lr=recipe.lr, total_steps=self.steps * recipe.epochs + 1,
+            pct_start=0.2, cycle_momentum=False,
+        )  # fmt: skip
+        self.average = None
+        if recipe.average:
+            self.average = torch.optim.swa_utils.AveragedModel(
+                model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average), use_buffers=True
+            )
+
+    def averaged(self) -> nn.Module:
+        """The network that is kept: the running mean of the weights if the recipe asks for one."""
+        return self.model if self.average is None else self.average.module
+
+    def state(self) -> dict:
+        return {
+            "recipe": self.recipe.to_dict(), "data": self.dataset.sha256, "epoch": self.epoch, "curve": self.curve,
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+        }  # fmt: skip
+
+    def restore(self, state: dict, where) -> None:
+        reject(state["recipe"] != self.recipe.to_dict(), f"state file {where} belongs to another recipe; remove it")
+        reject(state["data"] != self.dataset.sha256, f"state file {where} was made with other data; remove it")
+        self.epoch, self.curve = state["epoch"], state["curve"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+    def train_epoch(self, split: Split, device: str, progress: bool, name: str, watch_n: int) -> None:
+        recipe, began = self.recipe, time.perf_counter()
+        generator = torch.Generator().manual_seed(recipe.seed * 100_003 + self.epoch)
+        order = torch.randperm(len(split), generator=generator).to(device)
+        self.model.train()
+        bar = tqdm(
+            order.split(recipe.batch), disable=not progress, leave=False,
+            desc=f"{name or recipe.method} {self.epoch + 1}/{recipe.epochs}",
+        )  # fmt: skip
+        total = torch.zeros((), device=device)
+        for k, index in enumerate(bar):
+            x, y = split.x[index], split.y[index]
+            x = augmented(x, generator) if recipe.augment else x
+            loss = self._step(x, y, self.epoch + k / self.steps, generator, device)
+            total += loss * len(index)
+            if progress and k % 20 == 0:
+                last = self.curve[-1] if self.curve else {}
+                shown = {key: f"{last[key]:.1f}" for key in ("clean", "adversarial") if key in last}
+                bar.set_postfix(loss=f"{float(loss):.3f}", **shown)
+        row = {"loss": float(total) / len(split), "lr": self.schedule.get_last_lr()[0]}
+        row["seconds"] = time.perf_counter() - began
+        self.curve.append(row | self._watch(device, watch_n))
+        self.epoch += 1
+        if not math.isfinite(row["loss"]):
+            raise FloatingPointError(f"{name or recipe.method}: the loss is {row['loss']} in epoch {self.epoch}; "
+                                     "lower lr or c")  # fmt: skip
+
+    def _step(self, x, y, at: float, generator, device: str) -> Tensor:
+        recipe = self.recipe
+        x = x.contiguous(memory_format=torch.channels_last) if recipe.channels_last else x
+        grown = {name: min(1.0, at / length) if length else 1.0
+                 for name, length in (("c", recipe.warmup), ("eps", recipe.eps_warmup))}  # fmt: skip
+        with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            loss = batch_loss(
+                self.model, x, y, recipe, c=recipe.c * grown["c"],
+                eps=self.dataset.to_input(recipe.eps) * grown["eps"],
+                step_size=self.dataset.to_input(recipe.step_size), generator=generator,
+            )  # fmt: skip
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return loss.detach()
+
+    def _watch(self, device: str, n: int) -> dict:
+        """Clean and adversarial accuracy (10 steps at the recipe's eps) on the first held-out images, in percent."""
+        held_out = self.dataset.validation.first(min(n, len(self.dataset.validation)))
+        x, y = held_out.x.to(device), held_out.y.to(device)
+        model, eps = self.averaged(), self.dataset.to_input(self.recipe.eps)
+        with torch.no_grad(), evaluating(model):
+            clean = (model(x).argmax(1) == y).double().mean()
+        found = attack(model, x, y, eps=eps, steps=10, step_size=max(eps / 4, 1e-6), stop_at_success=True)
+        return {"clean": 100 * float(clean), "adversarial": 100 * float((~found.success).double().mean())}
+
+
+def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adam":
+        return torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(
+        model.parameters(), lr=recipe.lr, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
+    )
+
+
+def _save(state: dict, path: Path) -> None:
+    partial = path.with_name(path.name + ".partial")
+    torch.save(state, partial)
+    partial.replace(path)

@@ -1,0 +1,156 @@
+"""A recipe and its checkpoint: load it, or train it and keep it.
+
+A checkpoint is ``<name>.safetensors`` and its card ``<name>.json`` (recipe, data hash, curve, seconds an epoch, machine,
+the weights' hash). Training runs under a file lock, so that two processes never train the same network at once.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from paperlib import data, experiments, record
+from paperlib.train import Recipe, fit, untrained
+
+
+class ZooError(ValueError):
+    """A checkpoint that is truncated, foreign or does not fit its card; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network in eval mode with what made it."""
+
+    name: str
+    model: nn.Module
+    recipe: Recipe
+    dataset: data.Dataset
+    card: dict
+
+    @property
+    def sha256(self) -> str:
+        """Of the checkpoint file."""
+        return self.card["sha256"]
+
+
+def path_of(name: str, profile: str) -> Path:
+    """Where the checkpoint lies: ``build/<profile>/models/<name>.safetensors``."""
+    return experiments.build_dir(profile) / "models" / f"{name}.safetensors"
+
+
+def get(
+    name: str, profile: str, *, rebuild: bool = False, budget: float | None = None, device: str = "cpu",
+    progress: bool = True,
+) -> Trained:  # fmt: skip
+    """The network that ``experiments.yml`` calls ``name`` in ``profile``: loaded, resumed or trained.
+
+    A checkpoint of another recipe is set aside, not overwritten; a broken one raises ZooError unless ``rebuild``.
+    Raises OutOfTime when ``budget`` seconds are spent first.
+    """
+    recipe = experiments.recipe(profile, name)
+    path = path_of(name, profile)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(str(path.with_suffix(".lock"))):
+        if rebuild:
+            discard(path)
+        elif path.with_suffix(".json").exists() and card_of(path)["recipe"] != recipe.to_dict():
+            set_aside(path)
+        if not path.with_suffix(".json").exists():
+            # weights without a card are an interrupted write, if a state to go on from lies beside them
+            if path.exists() and not state_file(path).exists():
+                raise ZooError(f"{path} has no card {path.stem}.json: a foreign file; move it away or use --rebuild")
+            train(recipe, path, budget=budget, device=device, progress=progress)
+    return load(path)
+
+
+def train(recipe: Recipe, path: Path, *, budget=None, device="cpu", progress=True) -> None:
+    """Fit the recipe, resuming from the state beside ``path``, and write checkpoint and card, each in one piece."""
+    dataset = data.load(recipe.data)
+    state = state_file(path)
+    if state.exists() and not state_fits(state, recipe, dataset):
+        state.unlink()
+    model, curve = fit(
+        recipe, dataset, state_file=state, budget=budget, device=device, progress=progress, name=path.stem
+    )
+    partial = path.with_name(f".{path.name}.partial")
+    save_file({key: tensor.contiguous().cpu() for key, tensor in model.state_dict().items()}, partial)
+    partial.replace(path)
+    seconds = [row["seconds"] for row in curve]
+    card = {
+        "name": path.stem, "sha256": file_hash(path), "recipe": recipe.to_dict(), "seed": recipe.seed,
+        "data": {"name": dataset.name, "sha256": dataset.sha256, "n": recipe.train_n or len(dataset.train)},
+        "seconds_per_epoch": sum(seconds) / len(seconds), "curve": curve, "machine": record.machine(),
+        "git_commit": record.git_commit(),
+    }  # fmt: skip
+    card_partial = path.with_name(f".{path.stem}.partial.json")
+    card_partial.write_text(json.dumps(card, indent=1) + "\n")
+    card_partial.replace(path.with_suffix(".json"))
+    state.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Trained:
+    """A finished checkpoint with its card. Raises ZooError, naming the file, if either is broken or they disagree."""
+    path = Path(path)
+    card = card_of(path)
+    recipe = Recipe.of(card["recipe"])
+    dataset = data.load(recipe.data)
+    model = untrained(recipe, dataset)
+    try:
+        if file_hash(path) != card["sha256"]:
+            raise ZooError(f"{path} does not have the hash that its card names: truncated or foreign; use --rebuild")
+        model.load_state_dict(load_file(path))
+    except ZooError:
+        raise
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ZooError(f"{path} is not a checkpoint of its recipe ({reason}); use --rebuild") from error
+    return Trained(path.stem, model.eval(), recipe, dataset, card)
+
+
+def card_of(path: Path) -> dict:
+    """The card beside a checkpoint. Raises ZooError, naming the file, if it cannot be read."""
+    card_path = path.with_suffix(".json")
+    try:
+        card = json.loads(card_path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ZooError(f"{card_path} is not a readable card ({error}); use --rebuild") from error
+    if not isinstance(card, dict) or not {"recipe", "sha256"} <= set(card):
+        raise ZooError(f"{card_path} is not a card: it lacks recipe or sha256; use --rebuild")
+    return card
+
+
+def state_file(path: Path) -> Path:
+    """What an unfinished training goes on from."""
+    return path.with_suffix(".state.pt")
+
+
+def state_fits(state: Path, recipe: Recipe, dataset: data.Dataset) -> bool:
+    """Whether an interrupted training was of this recipe on these data."""
+    import torch
+
+    saved = torch.load(state, map_location="cpu", weights_only=True)
+    return saved["recipe"] == recipe.to_dict() and saved["data"] == dataset.sha256
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def set_aside(path: Path) -> None:
+    """Keep a finished checkpoint of a former recipe under its weights' hash."""
+    tag = card_of(path)["sha256"][:8]
+    for file in (path, path.with_suffix(".json")):
+        if file.exists():
+            file.replace(file.with_name(f"{path.stem}.{tag}{file.suffix}"))
+
+
+def discard(path: Path) -> None:
+    """Remove a checkpoint, its card and its training state."""
+    for file in (path.with_suffix(".json"), path, state_file(path)):
+        file.unlink(missing_ok=True)

@@ -1,0 +1,291 @@
+"""A tiny project with the real pipeline and toy science, so that whole runs take seconds."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parents[1]
+# kernels started by nbval import paperlib from here
+os.environ["PYTHONPATH"] = str(HERE)
+
+EXPERIMENTS = """
+recipes:
+  smoke:
+    one: {data: toy, epochs: 1}
+  quick:
+    one: {data: toy, epochs: 3, pause: 0.2}
+    two: {data: toy, epochs: 3, pause: 0.2, c: 0.5}
+artifacts:
+  fig01:
+    notebook: draw
+    place: Fig. 1
+    title: A surface
+    quick: {models: {natural: one}, parameters: {image: 1}}
+  fig02:
+    notebook: draw
+    place: Fig. 2
+    title: Two surfaces
+    quick: {models: {natural: one, ours: two}, parameters: {image: 2, eps: [0.1, 0.2]}}
+"""
+
+TRAIN = '''
+"""A toy Recipe."""
+from dataclasses import dataclass, fields
+
+class OutOfTime(Exception):
+    pass
+
+@dataclass(frozen=True)
+class Recipe:
+    data: str
+    epochs: int
+    pause: float = 0.0
+    c: float = 0.0
+
+    @classmethod
+    def of(cls, settings):
+        unknown = set(settings) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown {unknown}")
+        if settings["epochs"] < 1:
+            raise ValueError(f"epochs is {settings['epochs']}; allowed is at least 1")
+        return cls(**settings)
+'''
+
+# counts epochs in a file, so that a test can see what was done twice
+ZOO = '''
+"""A toy zoo: trains by counting epochs, and goes on where it stopped."""
+import json, os, time
+from dataclasses import asdict
+from pathlib import Path
+from filelock import FileLock
+from paperlib import experiments
+
+def path_of(name, profile):
+    return experiments.build_dir(profile) / "models" / f"{name}.safetensors"
+
+def discard(path):
+    path.unlink(missing_ok=True)
+    path.with_suffix(".state").unlink(missing_ok=True)
+
+def get(name, profile, *, budget=None, rebuild=False, device="cpu"):
+    recipe, path = experiments.recipe(profile, name), path_of(name, profile)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        text = json.dumps(asdict(recipe))
+        if path.exists() and path.read_text() != text:
+            discard(path)
+        state = path.with_suffix(".state")
+        while not path.exists():
+            epoch = int(state.read_text()) if state.exists() else 0
+            if epoch == recipe.epochs:
+                path.write_text(text)
+                state.unlink()
+                break
+            time.sleep(recipe.pause)
+            with open(experiments.ROOT / "epochs.txt", "a") as stream:
+                stream.write(f"{name} {epoch}\\n")
+            partial = state.with_suffix(".partial")
+            partial.write_text(str(epoch + 1))
+            os.replace(partial, state)
+    return path
+'''
+
+DATA = '''
+"""Toy data."""
+import os
+from types import SimpleNamespace
+
+class DataError(ValueError):
+    pass
+
+def load(name):
+    if name != "toy" or os.environ.get("NO_DATA"):
+        raise DataError(f"data set {name} is not at hand; put {name}.npz into a folder and name it in PAPERLIB_DATA")
+    return SimpleNamespace(name=name, sha256="ab" * 32, train=[0] * 5, validation=[0], test=[0] * 3)
+'''
+
+# stands in for Jupyter Book in runs that are not about pages
+BOOK = '''
+"""A toy book: one page that lists the executed notebooks."""
+from paperlib import experiments, pipeline
+
+def build(profile):
+    place = experiments.build_dir(profile)
+    names = sorted(path.stem for path in (place / "notebooks").glob("*.ipynb"))
+    pipeline.write_atomic(place / "html" / "index.html", " ".join(names))
+    with open(experiments.ROOT / "books.txt", "a") as stream:
+        stream.write("built\\n")
+    return place / "html" / "index.html"
+'''
+
+DRAW = [
+    ("markdown", [], "# A surface\n\nWhat the paper says."),
+    (
+        "code",
+        ["parameters", "hide-input"],
+        'artifact = "fig01"\nprofile = "smoke"\nmodels = {"natural": "one"}\nout = ""\n'
+        "image = 0       # which test image\neps = [0.1]     # sizes of the perturbation\n"
+        "pause = 0.0\nfail = False\n",
+    ),
+    (
+        "code",
+        ["hide-input"],
+        "import json, time\nfrom pathlib import Path\n"
+        "from paperlib import experiments, zoo\n"
+        'with open(experiments.ROOT / "executed.txt", "a") as stream:\n    stream.write(artifact + "\\n")\n'
+        "time.sleep(pause)\nassert not fail, 'asked to fail'\n"
+        "weights = {role: zoo.get(name, profile).read_text() for role, name in models.items()}",
+    ),
+    (
+        "code",
+        ["hide-input"],
+        'folder = Path(out) if out else experiments.build_dir(profile) / "results"\n'
+        'values = {"natural": {"clean": {"mean": 98.4, "low": 97.9, "high": 98.8, "n": 450}, "slope": 0.0123456},\n'
+        '          "image": image, "weights": weights, "eps": eps}\n'
+        "record = dict(artifact=artifact, paper='Fig. 1', profile=profile, parameters=dict(image=image, eps=eps),\n"
+        '              data=dict(name="toy", sha256="ab" * 32, n=3), seeds={"start": 0}, started="2020-01-01",\n'
+        '              models={r: dict(name=n, sha256="cd" * 32, recipe={}) for r, n in models.items()},\n'
+        '              environment={"machine": {"cores": 2}}, git_commit=None, seconds=1.0, values=values)\n'
+        'folder.mkdir(parents=True, exist_ok=True)\n(folder / f"{artifact}.json").write_text(json.dumps(record))\n'
+        'print("image", image)',
+    ),
+]
+
+
+def notebook(cells: list[tuple[str, list[str], str]]) -> str:
+    """A notebook's JSON from (type, tags, source)."""
+    made = []
+    for number, (kind, tags, source) in enumerate(cells):
+        cell = {"cell_type": kind, "id": f"cell-{number}", "metadata": {"tags": tags}, "source": source}
+        made.append(cell | ({"outputs": [], "execution_count": None} if kind == "code" else {}))
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return json.dumps({"cells": made, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+
+
+class Project:
+    """A folder with the tiny project, and how to run it."""
+
+    def __init__(self, root: Path, *, real_book: bool = False):
+        self.root = root
+        self.build = root / "build" / "quick"
+        package = root / "paperlib"
+        package.mkdir(parents=True)
+        for name in ("__init__", "__main__", "experiments", "pipeline", *(["book"] if real_book else [])):
+            shutil.copy(HERE / "paperlib" / f"{name}.py", package)
+        shutil.copy(HERE / "Snakefile", root)
+        toys = {"train": TRAIN, "zoo": ZOO, "data": DATA} | ({} if real_book else {"book": BOOK})
+        for name, text in toys.items():
+            (package / f"{name}.py").write_text(text)
+        # the pipeline asks torch for an accelerator; importing the real one would cost seconds a step
+        (root / "torch.py").write_text(
+            "class cuda:\n    @staticmethod\n    def is_available():\n        return False\n"
+        )
+        (root / "experiments.yml").write_text(EXPERIMENTS)
+        (root / "_config.yml").write_text("title: Toy\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n")
+        (root / "notebooks").mkdir()
+        (root / "notebooks" / "draw.ipynb").write_text(notebook(DRAW))
+        self.write_book()
+
+    def write_book(self) -> None:
+        """A book of one chapter and one figure page, and one figure page that does not exist."""
+        book = self.root / "book"
+        (book / "_static").mkdir(parents=True)
+        (book / "paper_numbers.yml").write_text("fig01: {natural: {clean: 99.1, attacked: 0.0}}\n")
+        (book / "_toc.yml").write_text(
+            "format: jb-book\nroot: intro\nparts:\n  - caption: Figures\n    chapters:\n"
+            "      - file: figures/fig01\n      - file: figures/fig02\n      - file: figures/fig99\n"
+        )
+        (book / "intro.md").write_text(
+            "# Toy\n\n{{ value('fig01', 'natural', 'clean') }}, {{ paper('fig01', 'natural', 'clean') }}, "
+            "{{ published('fig01', 'natural', 'clean') }}, {{ page('fig01') }}\n"
+        )
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replaces text that must be there."""
+        file = self.root / path
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen:
+        """Starts ``python -m paperlib`` in a process group of its own."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith("PAPERLIB_")}
+        return subprocess.Popen(
+            [sys.executable, "-m", "paperlib", *arguments],
+            cwd=self.root,
+            env=env | {"PYTHONPATH": str(self.root)} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        """Runs ``python -m paperlib`` and returns exit status and everything it said."""
+        process = self.start(*arguments, **environment)
+        said, _ = process.communicate(timeout=120)
+        return process.returncode, said
+
+    def make(self, **environment: str) -> str:
+        """``book`` that must succeed."""
+        status, said = self.run("book", **environment)
+        assert status == 0, said + self.log()
+        return said
+
+    def log(self) -> str:
+        """Snakemake's own words, for a failing test's message."""
+        path = self.build / "logs" / "snakemake.log"
+        return path.read_text() if path.exists() else ""
+
+    def lines(self, name: str) -> list[str]:
+        """What was done so far: lines of epochs.txt, executed.txt or books.txt."""
+        path = self.root / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    def products(self) -> dict[str, str]:
+        """Models, notebooks and results by path."""
+        found = {}
+        for path in sorted(self.build.rglob("*")):
+            if path.is_file() and path.parent.name in ("models", "notebooks", "results", "html"):
+                found[str(path.relative_to(self.build))] = path.read_text()
+        return {path: text for path, text in found.items() if not path.endswith(".lock")}
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    """The tiny project, in a folder whose name has a space."""
+    return Project(tmp_path / "a project")
+
+
+@pytest.fixture
+def book_project(tmp_path) -> Project:
+    """The tiny project with the real Jupyter Book."""
+    return Project(tmp_path / "a project", real_book=True)
+
+
+def until(condition, seconds: float = 60) -> None:
+    """Waits until ``condition()`` holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    """kill -9 of the whole process group."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def dedent(text: str) -> str:
+    """Text without its common indentation."""
+    return textwrap.dedent(text)
