@@ -8,6 +8,7 @@ import sys
 sys.path.insert(0, workflow.basedir)
 from paperlib import experiments, pipeline
 
+pipeline.settle_environment()
 PROFILE = config.get("profile", "quick")
 experiments.check_profile(PROFILE)
 os.environ["PYTHONPATH"] = str(experiments.ROOT)
@@ -34,6 +35,12 @@ def template(wildcards):
     return experiments.artifact(PROFILE, wildcards.artifact).notebook
 
 
+# every step is a target: Snakemake would not make a lost model again while its figures are there
+rule all:
+    input:
+        [f"done/{step}/{name}" for step, name in pipeline.all_steps(PROFILE)],
+
+
 rule book:
     input:
         expand("done/execute/{artifact}", artifact=experiments.keys(PROFILE)),
@@ -58,6 +65,7 @@ rule execute:
         "done/execute/{artifact}",
     params:
         injected=lambda wildcards: json.dumps(experiments.artifact(PROFILE, wildcards.artifact).injected),
+        words=lambda wildcards: json.dumps(experiments.words(wildcards.artifact)),
     log:
         "logs/execute-{artifact}.log",
     threads: THREADS

@@ -1,6 +1,7 @@
 """The command line: ``python -m paperlib COMMAND``. Each command is one function that adds itself to the parser."""
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from paperlib import experiments, pipeline
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status. A fault of the input is one sentence on standard error."""
     options = parser().parse_args(arguments)
+    pipeline.settle_environment()
     try:
         return options.run(options) or 0
     except ValueError as error:
@@ -18,6 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"paperlib: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("paperlib: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,7 +110,8 @@ def add_execute(commands) -> None:
         spec = experiments.artifact(options.profile, options.artifact)
         changes = experiments.parse_overrides(" ".join(options.changes))
         if changes and not options.out:
-            raise experiments.ExperimentError("new parameters would overwrite the artifact; add --out DIR, or use figure")
+            sentence = "new parameters would overwrite the artifact: add --out DIR or use figure"
+            raise experiments.ExperimentError(sentence)
         spec = experiments.override(spec, changes)
         notebook = pipeline.execute(spec, folder=Path(options.out).resolve() if options.out else None)
         if options.step:
@@ -161,11 +167,120 @@ def add_site(commands) -> None:
     _add_step(add_command(commands, run, "site", "build the book's pages from what has been executed"))
 
 
+def add_evaluate(commands) -> None:
+    """``evaluate``: a network of the reader's under attack."""
+
+    def run(options) -> None:
+        from paperlib import own
+
+        step_size = options.step_size or options.eps[-1] / 4
+        values = own.robustness(
+            *_own(options), eps=options.eps, step_size=step_size, seed=options.seed, pgd_steps=options.pgd_steps
+        )
+        _print_values(values, options.out)
+
+    command = _add_own(commands, run, "evaluate", "a network under attack: accuracy with intervals, worst case, masking")
+    command.add_argument("--eps", type=float, nargs="+", required=True, help="rising sizes, 1/255 for colour images")
+    command.add_argument("--step-size", type=float, help="of BIM and C&W (default: a quarter of the largest eps)")
+    command.add_argument("--pgd-steps", type=int, default=40, help="of the worst case's PGD; 0 leaves it out")
+
+
+def add_indicator(commands) -> None:
+    """``indicator``: the same without any attack."""
+
+    def run(options) -> None:
+        from paperlib import own
+
+        _print_values(own.indicators(*_own(options), eps=options.eps), options.out)
+
+    command = _add_own(commands, run, "indicator", "the robustness indicator of a network, without any attack")
+    command.add_argument("--eps", type=float, required=True, help="size of the ball, 1/255 for colour images")
+
+
+def add_surface(commands) -> None:
+    """``surface``: the decision surface around one image, as a picture."""
+
+    def run(options) -> None:
+        from paperlib import own, plot
+
+        model, dataset, images = _own(options)
+        plane = own.plane(
+            model, dataset, images, image=options.image, extent=options.eps, steps=options.steps, objective=options.objective,
+            seed=options.seed,
+        )  # fmt: skip
+        path = Path(options.out or "surface.png")
+        print(plot.save_plane(plane, path, objective=options.objective, pixel_scale=dataset.pixel_scale))
+
+    command = _add_own(commands, run, "surface", "the decision surface of a network around one image, as a picture")
+    command.add_argument("--eps", type=float, required=True, help="half the width, 1/255 for colour images")
+    command.add_argument("--image", type=int, default=0, help="which test image (default: the first)")
+    command.add_argument("--steps", type=int, default=41, help="grid points along each axis")
+    command.add_argument("--objective", default="decision", help="decision or loss")
+
+
+def add_claims(commands) -> None:
+    """``claims``: the verdicts of this run."""
+
+    def run(options) -> int:
+        from paperlib import book, claims
+
+        numbers = book.Numbers(options.profile)
+        for claim in claims.judged(numbers):
+            found = claim["verdicts"].get("run", {"verdict": "not run", "ours": ""})
+            print(f"{found['verdict']:<15} {claim['id']}: {claim['claim']}")
+            print(f"{'':<15} paper: {claim['paper']}; ours: {found['ours'] or '-'}")
+        differing = claims.unexpected(numbers)
+        for line in differing:
+            print(f"paperlib: {line}", file=sys.stderr)
+        return 1 if differing else 0
+
+    purpose = "every claim of the paper with its verdict; fails when one differs from the verdict on record"
+    add_command(commands, run, "claims", purpose)
+
+
+def _add_own(commands, run, name: str, purpose: str) -> argparse.ArgumentParser:
+    """A command that measures a network of the reader's, or one of experiments.yml."""
+    command = add_command(commands, run, name, purpose)
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--network", help="FILE.py:FUNCTION or package.module:FUNCTION that returns the network")
+    which.add_argument("--model", help="a model of experiments.yml, trained if need be")
+    command.add_argument("--weights", default="", help="a .safetensors file, or a saved state dictionary")
+    command.add_argument("--data", help="digits, digits-rgb, mnist, cifar10 or an .npz archive (default: the model's)")
+    command.add_argument("--n", type=int, help="how many test images (default: all)")
+    command.add_argument("--seed", type=int, default=0, help="of random starts and directions")
+    command.add_argument("--out", default="", help="file to write (default: print only; surface.png for a picture)")
+    return command
+
+
+def _own(options):
+    """Network, data set and images that the options of ``_add_own`` name."""
+    from paperlib import own, zoo
+
+    if options.model:
+        trained = zoo.get(options.model, options.profile)
+        model, data = trained.model, options.data or trained.recipe.data
+    elif not options.data:
+        raise own.NetworkError("data is missing; allowed are digits, digits-rgb, mnist, cifar10, or an .npz archive")
+    else:
+        model, data = own.network(options.network, options.weights), options.data
+    return model, *own.images(data, options.n)
+
+
+def _print_values(values: dict, out: str) -> None:
+    from paperlib import book, pipeline, record
+
+    for path, leaf in book.leaves(record.plain(values)).items():
+        print(f"{' '.join(path):<24} {book.formatted(leaf)}")
+    if out:
+        pipeline.write_atomic(Path(out), json.dumps(record.plain(values), indent=1) + "\n")
+
+
 def _add_step(command: argparse.ArgumentParser) -> None:
     command.add_argument("--step", action="store_true", help="stamp the step as done (used by the Snakefile)")
 
 
-COMMANDS = (add_check, add_data, add_train, add_execute, add_figure, add_book, add_site)
+COMMANDS = (add_check, add_data, add_train, add_execute, add_figure, add_book, add_site, add_evaluate,
+            add_indicator, add_surface, add_claims)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

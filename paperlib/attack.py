@@ -63,9 +63,10 @@ def attack(
     reject(step_size <= 0, f"step_size is {step_size}; allowed is a positive number")
     reject(norm not in NORMS, f"norm is {norm!r}; allowed are {', '.join(NORMS)}")
     reject(restarts > 1 and not random_start, f"restarts is {restarts} without random_start; allowed is 1")
+    reject(batch < 1, f"batch is {batch}; allowed is at least 1")
     climbed(objective, torch.zeros(1, 2), torch.zeros(1, dtype=torch.long))  # a wrong name is refused before any work
 
-    ball = Ball(eps, norm, step_size)
+    x, ball = x.detach(), Ball(eps, norm, step_size)
     best = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
     never = torch.full((len(x),), torch.inf, device=x.device)
     found = Adversarial(x.clone(), torch.zeros_like(y, dtype=torch.bool), never)
@@ -74,7 +75,9 @@ def attack(
         for restart in range(restarts):
             # all random starts are drawn before batching, so that the batch size changes nothing
             start = x + ball.random(x, generator) if random_start else x
-            todo = torch.arange(len(x), device=x.device) if restart == 0 else (~found.success).nonzero()[:, 0]
+            todo = (~found.success).nonzero()[:, 0]
+            if len(todo) == 0:
+                break
             for index in todo.split(batch):
                 x_adv, value, wrong, first, path = _climb(
                     model, x[index], y[index], start[index].clamp(0, 1), ball, objective, steps, stop_at_success,
@@ -101,7 +104,7 @@ class Ball:
         """``step_size`` along the sign (l-infinity) or the normalised gradient (l2); a zero gradient stays put."""
         if self.norm == "linf":
             return self.step_size * gradient.sign()
-        return self.step_size * gradient / _l2(gradient).clamp_min(1e-12)
+        return self.step_size * gradient / _l2(gradient).clamp_min(1e-30)
 
     def project(self, delta: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """The nearest point of the ball."""
@@ -139,13 +142,15 @@ def _climb(model, x, y, start, ball: Ball, objective: str, steps: int, stop: boo
         first[active] = torch.where(wrong[active], first[active].clamp(max=k), first[active])
         going = ~wrong[active] if stop else torch.ones_like(active, dtype=torch.bool)
         active = active[going]
-        if k == steps or (len(active) == 0 and not keep_path):
+        if k == steps or len(active) == 0:
             break
         moved = current[active] + ball.step(gradient[going])
         current[active] = (x[active] + ball.project(moved - x[active])).clamp(0, 1)
         if keep_path:
             path.append(current.clone())
-    return current, value, wrong, first, torch.stack(path) if keep_path else None
+    # examples that all stopped early stay where they are
+    joined = torch.stack(path + [current] * (steps + 1 - len(path))) if keep_path else None
+    return current, value, wrong, first, joined
 
 
 def _evaluate(model, x, f, index, *, differentiate: bool):

@@ -5,6 +5,7 @@ Every number in the prose comes from a file that a run wrote: chapters are Jinja
 """
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -12,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import tokenize
 from pathlib import Path
 
@@ -38,8 +38,8 @@ class Numbers:
 
     def __init__(self, profile: str):
         self.profile = profile
-        self.here = _values(build_dir(profile) / "results")
-        self.edition = _values(ROOT / "book" / "published" / "results")
+        self.here = _values(build_dir(profile) / "results", experiments.keys(profile))
+        self.edition = _values(ROOT / "book" / "published" / "results", list(experiments.load()["artifacts"]))
         self.stated = _text_keys(experiments.read_yaml(ROOT / "book" / "paper_numbers.yml") or {})
 
     def value(self, artifact: str, *keys: str) -> str:
@@ -51,24 +51,50 @@ class Numbers:
         return _found(self.edition, artifact, keys, ABSENT)
 
     def paper(self, artifact: str, *keys: str) -> str:
-        """The paper's number."""
-        return _found(self.stated, artifact, keys, UNSTATED)
+        """The paper's number, with as many digits as the paper gives."""
+        leaf = leaf_at(self.stated.get(artifact, {}), keys)
+        if leaf is None or isinstance(leaf, dict):
+            return UNSTATED if leaf is None else formatted(leaf)
+        return ", ".join(map(str, leaf)) if isinstance(leaf, list) else str(leaf)
 
     def page(self, artifact: str) -> str:
         """A link to a figure's page, or its name where this profile has no such page."""
-        spec = _named(artifact)
-        if artifact in experiments.keys(self.profile):
-            return f"[{spec['paper']}](figures/{artifact}.ipynb)"
-        return spec["place"]
+        place = _named(artifact)["place"]
+        return f"[{place}](figures/{artifact}.ipynb)" if artifact in executed(self.profile) else place
+
+    def status(self) -> list[dict]:
+        """All artifacts with a link to their page, and the seconds and hash of this run's result (None without one)."""
+        return [self._status(key, entry) for key, entry in experiments.load()["artifacts"].items()]
+
+    def _status(self, key: str, entry: dict) -> dict:
+        row = {"key": key, "title": entry["title"], "paper": entry["place"], "link": self.page(key)}
+        if key not in self.here:
+            return row | {"seconds": None, "sha256": None}
+        path = build_dir(self.profile) / "results" / f"{key}.json"
+        return row | {"seconds": _record(path)["seconds"], "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+    def claims(self) -> list[dict]:
+        """The paper's claims with this run's verdicts and the published edition's; none where there is no ledger."""
+        if not (ROOT / "book" / "claims.yml").is_file():
+            return []
+        from paperlib import claims
+
+        return claims.judged(self)
 
     def names(self) -> dict[str, object]:
         """What a chapter may use."""
-        functions = {"value": self.value, "published": self.published, "paper": self.paper, "page": self.page}
+        functions = {name: getattr(self, name) for name in ("value", "published", "paper", "page", "status")}
         artifacts = {
             key: {"notebook": entry["notebook"], "paper": entry["place"], "title": entry["title"]}
             for key, entry in experiments.load()["artifacts"].items()
         }
-        return functions | {"profile": self.profile, "artifacts": artifacts}
+        return functions | {"profile": self.profile, "artifacts": artifacts, "claims": self.claims()}
+
+
+def executed(profile: str) -> list[str]:
+    """The artifacts of a profile whose notebooks have been executed."""
+    folder = build_dir(profile) / "notebooks"
+    return [key for key in experiments.keys(profile) if (folder / f"{key}.ipynb").is_file()]
 
 
 def _named(artifact: str) -> dict:
@@ -78,8 +104,9 @@ def _named(artifact: str) -> dict:
     return entries[artifact]
 
 
-def _values(folder: Path) -> dict[str, dict]:
-    return {path.stem: _text_keys(_record(path)["values"]) for path in sorted(folder.glob("*.json"))}
+def _values(folder: Path, keys: list[str]) -> dict[str, dict]:
+    paths = {key: folder / f"{key}.json" for key in keys}
+    return {key: _text_keys(_record(path)["values"]) for key, path in paths.items() if path.is_file()}
 
 
 def _record(path: Path) -> dict:
@@ -93,19 +120,27 @@ def _text_keys(node: object) -> object:
 
 
 def _found(values: dict, artifact: str, keys: tuple, absent: str) -> str:
-    node = values.get(artifact, {})
-    for key in map(str, keys):
-        node = _step(node, key)
+    node = leaf_at(values.get(artifact, {}), keys)
     return absent if node is None or node == {} else formatted(node)
 
 
+def leaf_at(node: object, keys: tuple | list) -> object:
+    """What lies at the path ``keys`` below ``node``, None where nothing does.
+
+    ``@1`` is the second key of a level of numbers in increasing order: epsilons differ between profiles.
+    """
+    for key in map(str, keys):
+        node = _step(node, key)
+    return node
+
+
 def _step(node: object, key: str) -> object:
-    """One step down; ``@1`` is the second key in order, for keys such as epsilons that differ between profiles."""
     if not isinstance(node, dict):
         return None
     if re.fullmatch(r"@\d+", key):
-        items = list(node.values())
-        return items[int(key[1:])] if int(key[1:]) < len(items) else None
+        if not all(re.fullmatch(r"[\d.]+", name) for name in node):
+            raise ExperimentError(f"{key} counts numbers in increasing order, but the keys there are {', '.join(node)}")
+        key = dict(enumerate(sorted(node, key=float))).get(int(key[1:]))
     return node.get(key)
 
 
@@ -167,9 +202,13 @@ def numbers_cell(key: str, numbers: Numbers) -> str:
 
 def _folded(numbers: Numbers, key: str, paths: list[tuple[str, ...]], title: str, fold: bool) -> str:
     columns = (numbers.paper, numbers.published, numbers.value)
-    rows = [[" › ".join(path), *("–" if (c := f(key, *path)) in (ABSENT, UNSTATED) else c for f in columns)] for path in paths]
+    rows = [[" › ".join(path), *(_cell(column(key, *path)) for column in columns)] for path in paths]
     table = _table(["Quantity", "Paper", "Published edition", "This run"], rows)
     return f":::{{dropdown}} {title}\n{table}:::\n\n" if fold else f"{table}\n"
+
+
+def _cell(text: str) -> str:
+    return "–" if text in (ABSENT, UNSTATED) else text
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -181,17 +220,18 @@ def again_cell(spec: Artifact) -> str:
     """The command that makes this figure again, and the parameters worth changing."""
     given = " ".join(f"{name}={_flow(value)}" for name, value in spec.parameters.items())
     profile = "" if spec.profile == "quick" else f" PROFILE={spec.profile}"
-    defaults = experiments.notebook_parameters(spec.notebook)
     comments = parameter_comments(experiments.parameters_source(spec.notebook))
-    own = {name: value for name, value in (defaults | spec.parameters).items() if name not in experiments.PIPELINE_PARAMETERS}
-    rows = [[f"`{name}`", f"`{_flow(value)}`", comments.get(name, "")] for name, value in own.items()]
+    values = experiments.notebook_parameters(spec.notebook) | spec.parameters
+    own = [name for name in values if name not in experiments.PIPELINE_PARAMETERS]
+    rows = [[f"`{name}`", f"`{_flow(values[name])}`", comments.get(name, "")] for name in own]
+    table = _table(["Parameter", "On this page", "Meaning"], rows)
     return (
         "## Make this figure again\n\n"
         "::::{admonition} One command, with any parameter changed\n:class: tip\n\n"
         f"```sh\nmake figure FIG={spec.key}{profile} P='{given}'\n```\n\n"
-        "It writes into a folder of its own under `build/` and overwrites nothing. A field of the models' recipes, such "
-        "as `c`, is a parameter too: those models are then trained anew.\n\n"
-        ":::{dropdown} The parameters of this figure\n" + _table(["Parameter", "On this page", "Meaning"], rows) + ":::\n::::\n"
+        "It writes into a folder of its own under `build/` and overwrites nothing. A field of the models' recipes, "
+        "such as `c`, is a parameter too: those models are then trained anew.\n\n"
+        f":::{{dropdown}} The parameters of this figure\n{table}:::\n::::\n"
     )
 
 
@@ -228,8 +268,8 @@ def provenance_cell(key: str, record: dict) -> str:
         "Seconds": str(record["seconds"]),
     }
     table = _table(["", ""], [[name, str(value)] for name, value in rows.items()])
-    files = ((f"{key}.ipynb", "executed notebook"), (f"{key}.json", "result and parameters (JSON)"), (f"{key}.csv", "numbers (CSV)"))
-    links = " · ".join(f"{{download}}`{title} <downloads/{name}>`" for name, title in files)
+    files = {"ipynb": "executed notebook", "json": "result and parameters (JSON)", "csv": "numbers (CSV)"}
+    links = " · ".join(f"{{download}}`{title} <downloads/{key}.{kind}>`" for kind, title in files.items())
     return f"## Provenance\n\n{table}\nDownloads: {links}\n"
 
 
@@ -254,7 +294,7 @@ def stage(profile: str, target: Path) -> None:
     shutil.copy(ROOT / "_config.yml", target)
     for path in (ROOT / "book").glob("*.bib"):
         shutil.copy(path, target)
-    figures = [key for key in experiments.keys(profile) if (build_dir(profile) / "notebooks" / f"{key}.ipynb").is_file()]
+    figures = executed(profile)
     for key in figures:
         stage_figure(experiments.artifact(profile, key), numbers, target / "figures")
     for path in sorted((ROOT / "book").glob("*.md")):
@@ -264,18 +304,29 @@ def stage(profile: str, target: Path) -> None:
 
 
 def stage_figure(spec: Artifact, numbers: Numbers, folder: Path) -> None:
-    """The executed notebook with its three cells, and the files that its page offers for download."""
+    """The executed notebook with title and three more cells, and the files that its page offers for download."""
     place, downloads = build_dir(spec.profile), folder / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
     record = _record(place / "results" / f"{spec.key}.json")
-    notebook = _record(place / "notebooks" / f"{spec.key}.ipynb")
-    shutil.copy(place / "notebooks" / f"{spec.key}.ipynb", downloads)
+    notebook = _titled(_record(place / "notebooks" / f"{spec.key}.ipynb"), f"{spec.place}: {spec.title}")
+    _write_json(downloads / f"{spec.key}.ipynb", notebook)
     shutil.copy(place / "results" / f"{spec.key}.json", downloads)
     (downloads / f"{spec.key}.csv").write_text(as_csv(record["values"]), encoding="utf-8")
     for number, text in enumerate(appended_cells(spec, numbers, record)):
         cell = {"cell_type": "markdown", "id": f"appended-{number}", "metadata": {}, "source": text}
         notebook["cells"].append(cell)
-    (folder / f"{spec.key}.ipynb").write_text(json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8")
+    _write_json(folder / f"{spec.key}.ipynb", notebook)
+
+
+def _titled(notebook: dict, title: str) -> dict:
+    """The notebook with the figure's own title in place of its template's."""
+    first = notebook["cells"][0]
+    first["source"] = re.sub(r"\A# .*", lambda _: f"# {title}", "".join(first["source"]))
+    return notebook
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def rendered(path: Path, numbers: Numbers) -> str:
@@ -325,7 +376,7 @@ def _write_plotly(target: Path) -> None:
 def build(profile: str) -> Path:
     """Stages and builds the book with warnings as errors; replaces the former pages only when all is well.
 
-    Returns the first page. BookError quotes the warnings.
+    Returns the first page. BookError quotes the warnings. Nothing is built when the same source was built already.
     """
     experiments.check_profile(profile)
     place = build_dir(profile)
@@ -333,10 +384,21 @@ def build(profile: str) -> Path:
     with pipeline.lock(profile, "book-html"):
         shutil.rmtree(place / "source", ignore_errors=True)
         stage(profile, place / "source")
-        with tempfile.TemporaryDirectory(dir=place, prefix=".html-") as scratch:
-            _run_jupyter_book(place / "source", Path(scratch), place / "logs" / "jupyter-book.log")
-            _replace_folder(Path(scratch) / "_build" / "html", place / "html")
+        made_of = _source_digest(place / "source")
+        built = place / "html" / ".made_of"
+        if not (built.is_file() and built.read_text() == made_of):
+            with pipeline.scratch(place / "tmp", "html") as folder:
+                _run_jupyter_book(place / "source", folder, place / "logs" / "jupyter-book.log")
+                (folder / "_build" / "html" / ".made_of").write_text(made_of)
+                _replace_folder(folder / "_build" / "html", place / "html")
     return place / "html" / "index.html"
+
+
+def _source_digest(source: Path) -> str:
+    """SHA-256 of everything that the pages are made of: the staged files, and the code whose docstrings they quote."""
+    files = [*source.rglob("*"), *(ROOT / "paperlib").glob("*.py")]
+    parts = [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in sorted(files) if path.is_file()]
+    return pipeline.digest(parts)
 
 
 def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:

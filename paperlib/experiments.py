@@ -65,7 +65,11 @@ def _load(path: Path, _modified: int) -> dict[str, dict]:
             raise ExperimentError(f"experiments.yml lacks the section {section!r}")
     for section in content:
         if section not in ("recipes", "artifacts") and not str(section).startswith("x-"):
-            raise ExperimentError(f"experiments.yml has a section {section!r}; allowed are recipes, artifacts and x-...")
+            raise ExperimentError(f"experiments.yml has a section {section!r}; allowed are recipes, artifacts, x-...")
+    columns = list(content["recipes"])
+    for key, entry in content["artifacts"].items():
+        where = f"artifact {key} of experiments.yml"
+        _fields(entry, required=("notebook", "place", "title"), allowed=columns, where=where)
     return content
 
 
@@ -98,10 +102,8 @@ def artifact(profile: str, key: str) -> Artifact:
 
 
 def _artifact(profile: str, key: str, entry: dict) -> Artifact:
-    where = f"artifact {key} of experiments.yml"
-    _fields(entry, required=("notebook", "place", "title"), allowed=profiles(), where=where)
     column = entry[profile] or {}
-    _fields(column, required=(), allowed=("models", "parameters"), where=f"{where}, {profile}")
+    _fields(column, required=(), allowed=("models", "parameters"), where=f"artifact {key}, profile {profile}")
     return Artifact(
         key=key,
         profile=profile,
@@ -122,6 +124,12 @@ def models(profile: str) -> list[str]:
 def paper_place(key: str) -> str:
     """Where in the paper an artifact is, such as "Fig. 6"; empty for a name that is not in ``experiments.yml``."""
     return load()["artifacts"].get(key, {}).get("place", "")
+
+
+def words(key: str) -> object:
+    """What ``book/figures.yml`` says of an artifact, if anything: its notebook prints it."""
+    path = ROOT / "book" / "figures.yml"
+    return read_yaml(path).get(key) if path.is_file() else None
 
 
 def recipe(profile: str, name: str):
@@ -145,9 +153,17 @@ def recipe_settings(profile: str, name: str) -> dict[str, object]:
     recipes = load()["recipes"][profile] or {}
     _choice(f"model of profile {profile}", base, list(recipes))
     fields = dict(recipes[base] or {})
-    if suffix:
-        fields |= parse_overrides(re.sub(r",(?=[a-z_]+=)", " ", unquote(suffix)))
-    return fields
+    return fields | _worded(_changes(suffix), fields)
+
+
+def _changes(suffix: str) -> dict[str, object]:
+    """The changed fields that a derived name tells behind its two dashes."""
+    return parse_overrides(re.sub(r",(?=[a-z_]+=)", " ", unquote(suffix)))
+
+
+def _worded(changes: dict[str, object], fields: dict[str, object]) -> dict[str, object]:
+    """``changes`` with numbers as words where the recipe has a word, such as p = "2"."""
+    return {key: str(new) if isinstance(fields.get(key), str) else new for key, new in changes.items()}
 
 
 def derived_name(name: str, changes: dict[str, object]) -> str:
@@ -157,8 +173,7 @@ def derived_name(name: str, changes: dict[str, object]) -> str:
     'digits-ours--c=0.1'
     """
     base, _, suffix = name.partition(DERIVED)
-    before = parse_overrides(re.sub(r",(?=[a-z_]+=)", " ", unquote(suffix))) if suffix else {}
-    text = ",".join(f"{key}={_flow(value)}" for key, value in (before | changes).items())
+    text = ",".join(f"{key}={_flow(value)}" for key, value in (_changes(suffix) | changes).items())
     return base + DERIVED + quote(text, safe="=,[]")
 
 
@@ -201,7 +216,7 @@ def _with_fields(spec: Artifact, name: str, fields: dict[str, object]) -> str:
         if not any(field in own for own in recipes.values()):
             raise ExperimentError(f"no model of {spec.key} sets {field}: {_listed(recipes)} leave it at its default")
     own = recipes[name]
-    changes = {field: value for field, value in fields.items() if field in own and own[field] != value}
+    changes = {field: value for field, value in _worded(fields, own).items() if field in own and own[field] != value}
     if not changes:
         return name
     derived = derived_name(name, changes)

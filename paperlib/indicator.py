@@ -5,10 +5,11 @@ everywhere, and ``hessian`` returns exactly that. Curvature is then measured at 
 (``curvature_at_scale``), on a softened copy of the network (``paperlib.model.softened``), or of the cross-entropy.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from paperlib.objective import cross_entropy, decision
@@ -21,11 +22,15 @@ def jacobian(
 ) -> Float[Tensor, "n c h w"]:  # fmt: skip
     """J = gradient of S with respect to the image (Eq. 4), one per example; or of another function of the logits."""
     check_batch(x, y)
+    return _gradients(model, x, y, objective, batch)
+
+
+def _gradients(model: Callable, x: Tensor, y: Tensor, objective: Callable, batch: int = 500) -> Tensor:
     parts = []
     with evaluating(model):
         for images, labels in zip(x.split(batch), y.split(batch), strict=True):
             parts.append(input_gradient(lambda z, t=labels: objective(model(z), t), images)[1])
-    return torch.cat(parts) if parts else torch.zeros_like(x)
+    return torch.cat(parts)
 
 
 def hessian(
@@ -67,8 +72,9 @@ def cross_entropy_hessian(model: Callable, x: Float[Tensor, "c h w"]) -> Float[T
         z = x.detach()[None].requires_grad_(True)
         Z = model(z)[0]
         A = torch.stack([torch.autograd.grad(logit, z, retain_graph=True)[0].flatten() for logit in Z])
-        p = Z.detach().softmax(0)
-    return A.T @ (torch.diag(p) - torch.outer(p, p)) @ A
+        # in single precision p - p^2 of a confident network is rounding error
+        p, A = Z.detach().double().softmax(0), A.double()
+    return (A.T @ (torch.diag(p) - torch.outer(p, p)) @ A).to(x.dtype)
 
 
 def norms(values: Float[Tensor, "n ..."]) -> dict[str, Float[Tensor, "n"]]:
@@ -90,8 +96,8 @@ def near_zero_ratio(values: Float[Tensor, "n ..."], *, threshold: float) -> Floa
 def bound(J: Float[Tensor, "..."], H: Float[Tensor, "d d"], *, eps: float) -> dict[str, float]:
     """Eq. 9 as numbers for every perturbation with l-infinity norm at most ``eps`` ([0, 1] scale).
 
-    ``first`` = eps |J|_1, ``second`` = eps^2/2 min(d max|lambda|, sum |H_ij|), ``total`` their sum, which bounds the
-    Taylor polynomial of S (no certificate without its remainder); ``random_second`` = eps^2/2 sum lambda, the mean of
+    ``first = eps |J|_1``, ``second = eps^2/2 min(d max|lambda|, sum |H_ij|)``, ``total`` their sum, which bounds the
+    Taylor polynomial of S (no certificate without its remainder); ``random_second = eps^2/2 sum lambda``, the mean of
     the second-order term under random signs. Raises ValueError for a negative ``eps``.
     """
     reject(eps < 0, f"eps is {eps}; allowed is a number of at least 0")
@@ -109,7 +115,7 @@ def curvature_at_scale(
     model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, h: float,
     v: Float[Tensor, "n c h w"] | None = None, objective: Callable = decision,
 ) -> Float[Tensor, "n"]:  # fmt: skip
-    """|grad S(x + h v) - grad S(x)|_2 / h, the curvature that a ReLU network does have (CURE, Moosavi-Dezfooli et al.
+    """``|grad S(x + h v) - grad S(x)|_2 / h``, the curvature that a ReLU network does have (CURE, Moosavi-Dezfooli et al.
     2019); ``v`` is the l2-normalised sign of J unless given, ``h`` an l2 length on the [0, 1] scale.
 
     Raises ValueError for ``h`` <= 0.
@@ -118,14 +124,13 @@ def curvature_at_scale(
     J = jacobian(model, x, y, objective=objective)
     v = J.sign() if v is None else v
     unit = v / v.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, 1, 1, 1)
-    with evaluating(model):
-        _, moved = input_gradient(lambda z: objective(model(z), y), x + h * unit)
+    moved = _gradients(model, x + h * unit, y, objective)
     return (moved - J).flatten(1).norm(dim=1) / h
 
 
 def slice_curvature(slope: float, second: float) -> float:
-    """kappa = |S''| / (1 + S'^2)^(3/2): the reciprocal radius of the circle that osculates the graph of a
-    one-dimensional slice; |S''| where the slope is zero (Eq. 10)."""
+    """``kappa = |S''| / (1 + S'^2)^(3/2)``: the reciprocal radius of the circle that osculates the graph of a
+    one-dimensional slice; ``|S''|`` where the slope is zero (Eq. 10)."""
     return abs(second) / (1 + slope**2) ** 1.5
 
 
@@ -135,7 +140,7 @@ def report(
     """The indicator for many images at once, one value per example.
 
     ``S``: the margin; ``mean_J``: mean |J_i|; ``l1_J``, ``l2_J``; ``curvature``: at scale ``h``; ``loss_slope``: l2 norm of
-    the cross-entropy's gradient; ``linear_distance``: S / |J|_1, the l-infinity distance to the boundary if S were
+    the cross-entropy's gradient; ``linear_distance``: ``S / |J|_1``, the l-infinity distance to the boundary if S were
     affine; ``linear_robust``: whether that exceeds ``eps``.
     """
     with torch.no_grad(), evaluating(model):
@@ -148,3 +153,103 @@ def report(
         "loss_slope": norms(jacobian(model, x, y, objective=cross_entropy))["l2"],
         "linear_distance": distance, "linear_robust": (distance > eps).double(),
     }  # fmt: skip
+
+
+# Distributions, and what the paper reads from them.
+
+
+def matching_threshold(values: Float[Tensor, "..."], share: float) -> float:
+    """The smallest threshold at which at least ``share`` of all entries count as near zero.
+
+    It answers which threshold the paper may have used, its own being lost. Raises ValueError unless 0 < share <= 1.
+    """
+    reject(not 0 < share <= 1, f"share is {share}; allowed is a number in (0, 1]")
+    magnitude = values.abs().flatten()
+    return float(magnitude.kthvalue(max(1, math.ceil(share * len(magnitude)))).values)
+
+
+def noise_spread(
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, size: float, draws: int,
+    generator: torch.Generator,
+) -> Float[Tensor, "n"]:  # fmt: skip
+    """Standard deviation of S(x + noise) over ``draws`` of noise that is uniform in [-size, size] in every pixel.
+
+    To first order it is size / sqrt(3) times the l2 norm of J. Pixels are not clipped, which would halve the noise on
+    black ones. Raises ValueError for fewer than two draws.
+    """
+    reject(draws < 2, f"draws is {draws}; allowed is at least 2")
+    check_batch(x, y)
+    values = []
+    with torch.no_grad(), evaluating(model):
+        for _ in range(draws):
+            noise = size * (torch.rand(x.shape, generator=generator, dtype=x.dtype) * 2 - 1).to(x.device)
+            parts = zip((x + noise).split(500), y.split(500), strict=True)
+            values.append(torch.cat([decision(model(a), b) for a, b in parts]))
+    return torch.stack(values).std(0)
+
+
+def alignment(J: Float[Tensor, "n c h w"], pattern: Bool[Tensor, "n h w"]) -> Float[Tensor, "n"]:
+    """Share of the sum of ``|J_i|`` that lies on the pattern, over the pattern's share of the area: 1 is no preference.
+
+    NaN for an image without a pattern or with J = 0.
+    """
+    magnitude = J.abs().sum(1)
+    on = (magnitude * pattern).sum((1, 2)) / magnitude.sum((1, 2))
+    return on / pattern.to(J.dtype).mean((1, 2))
+
+
+def ink(x: Float[Tensor, "n 1 h w"], *, threshold: float = 0.1) -> Bool[Tensor, "n h w"]:
+    """The strokes of a grey image of bright ink on black paper."""
+    return x.mean(1) > threshold
+
+
+def edges(x: Float[Tensor, "n c h w"], *, share: float = 0.25) -> Bool[Tensor, "n h w"]:
+    """The ``share`` of pixels where the image itself changes most: the l2 norm of its central differences."""
+    grey = x.mean(1)
+    down, right = torch.gradient(grey, dim=(1, 2))
+    size = (down.square() + right.square()).flatten(1)
+    count = max(1, round(share * size.shape[1]))
+    found = torch.zeros_like(size, dtype=torch.bool).scatter_(1, size.topk(count, dim=1).indices, True)
+    return found.view_as(grey)
+
+
+# A slice of S: slope, curvature and the osculating circle (Fig. 5).
+
+
+def slice_derivatives(
+    model: Callable, x: Float[Tensor, "c h w"], y: int, v: Float[Tensor, "c h w"], t: float, *,
+    objective: Callable = decision,
+) -> tuple[float, float, float]:  # fmt: skip
+    """S, dS/dt and d2S/dt2 of the slice t -> S(x + t v), by automatic differentiation; the second is 0 for ReLU."""
+    label = torch.tensor([y], device=x.device)
+    with evaluating(model), torch.enable_grad():
+        at = torch.tensor(t, dtype=x.dtype, device=x.device, requires_grad=True)
+        value = objective(model((x + at * v)[None]), label)[0]
+        slope = _derivative(value, at)
+        second = _derivative(slope, at)
+    return float(value), float(slope), float(second)
+
+
+def _derivative(value: Tensor, at: Tensor) -> Tensor:
+    if not value.requires_grad:
+        return torch.zeros_like(at)
+    (gradient,) = torch.autograd.grad(value, at, create_graph=True, allow_unused=True, materialize_grads=True)
+    return gradient
+
+
+def osculating_circle(t: float, value: float, slope: float, second: float) -> tuple[float, float, float]:
+    """Centre (t, value) and radius of the circle that touches a graph to second order.
+
+    Raises ValueError where the graph is straight (``second`` is 0): it has no such circle.
+    """
+    reject(second == 0, "second is 0; allowed is a graph that bends, such as a slice of a softplus network")
+    stretch = 1 + slope**2
+    return t - slope * stretch / second, value + stretch / second, stretch**1.5 / abs(second)
+
+
+def three_point_curvature(points: Float[Tensor, "3 2"]) -> float:
+    """Reciprocal radius of the circle through three points of a drawn curve (Menger), 0 if they lie on a line."""
+    a, b, c = points.double()
+    u, v = b - a, c - a
+    area = float((u[0] * v[1] - u[1] * v[0]).abs()) / 2
+    return 4 * area / float((b - a).norm() * (c - b).norm() * (c - a).norm())

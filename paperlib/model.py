@@ -140,7 +140,8 @@ def softened(model: nn.Module, beta: float) -> nn.Module:
     copied = copy.deepcopy(model)
     replaced = 0
     for module in copied.modules():
-        for name, child in module.named_children():
+        # named_children() would skip a ReLU that the network uses twice
+        for name, child in list(module._modules.items()):
             if isinstance(child, nn.ReLU):
                 setattr(module, name, copy.deepcopy(smooth))
                 replaced += 1

@@ -48,8 +48,11 @@ def climbed(name: str, clean_logits: Logits, y: Labels) -> Callable[[Logits, Ten
     """What an attack with this objective climbs: ``f(Z, index)``, with ``index`` the examples that ``Z`` belongs to.
 
     ``name`` is one of ``ATTACKED``; the clean logits fix the least likely class once, before the first step.
-    Raises ValueError for another name.
+    Raises ValueError for another name, or for labels that the logits lack.
     """
+    K, largest = clean_logits.shape[1], int(y.max()) if len(y) else 0
+    if largest >= K:
+        raise ValueError(f"y holds {largest}; allowed are labels 0..{K - 1}")
     if name == "cross_entropy":
         return lambda Z, index: cross_entropy(Z, y[index])
     if name == "cw":

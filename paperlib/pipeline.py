@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -65,6 +66,22 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     os.replace(stream.name, path)
 
 
+@contextlib.contextmanager
+def scratch(folder: Path, name: str) -> Iterator[Path]:
+    """A fresh folder that is removed in the end; removes what a killed holder of the same lock left behind."""
+    for left in folder.glob(f"{name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=_made(folder), prefix=f"{name}.") as made:
+        yield Path(made)
+
+
+def settle_environment() -> None:
+    """Makes the folders that the environment names absolute, because steps run in another folder."""
+    for name in ("PAPERLIB_DATA", "PAPERLIB_BUILD"):
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ[name]).expanduser().absolute())
+
+
 def say(message: str) -> None:
     """One line of progress."""
     print(message, flush=True)
@@ -114,9 +131,9 @@ def code_digest(paths: list[Path]) -> str:
 def _code(path: Path) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            body[0].value.value = ""
+        first = node.body[0] if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            first.value.value = ""
     return ast.unparse(tree)
 
 
@@ -201,9 +218,9 @@ def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
         made_of = _execution_fingerprint(spec)
         if not (_made_of(target) == made_of and (results / f"{spec.key}.json").is_file()):
             log = place / "logs" / f"{name}.ipynb"
-            with tempfile.TemporaryDirectory(dir=_made(place / "tmp"), prefix=f"{name}-") as out:
+            with scratch(place / "tmp", name) as out:
                 _run_notebook(spec, out, log)
-                _publish(spec, Path(out), log, results, target, made_of)
+                _publish(spec, out, log, results, target, made_of)
     return target
 
 
@@ -212,7 +229,7 @@ def _execution_fingerprint(spec: Artifact) -> str:
     for role, model in spec.models.items():
         hashes[role] = hashlib.sha256(weights(model, spec.profile).read_bytes()).hexdigest()
     code = code_digest(module_paths(notebook_source(spec.notebook)))
-    return digest(spec.injected, notebook_cells(spec.notebook), hashes, code)
+    return digest(spec.injected, experiments.words(spec.key), notebook_cells(spec.notebook), hashes, code)
 
 
 def _made_of(notebook: Path) -> str | None:
@@ -226,7 +243,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _run_notebook(spec: Artifact, out: str, log: Path) -> None:
+def _run_notebook(spec: Artifact, out: Path, log: Path) -> None:
     import papermill
 
     _made(log.parent)
@@ -238,7 +255,7 @@ def _run_notebook(spec: Artifact, out: str, log: Path) -> None:
         papermill.execute_notebook(
             str(template),
             str(log),
-            parameters={**spec.injected, "out": out},
+            parameters={**spec.injected, "out": str(out)},
             kernel_name="python3",
             cwd=str(ROOT),
             progress_bar=False,
@@ -312,13 +329,14 @@ def _save_pictures(notebook: Path) -> None:
 # --- the whole book ----------------------------------------------------------------------------------------------
 
 
-def steps(profile: str) -> list[tuple[str, str]]:
-    """All steps of a profile but the last, the book itself: (step, name)."""
+def all_steps(profile: str) -> list[tuple[str, str]]:
+    """All steps of a profile, (step, name), the book itself last."""
     names = experiments.models(profile)
     return [
         *(("data", name) for name in data_sets(profile)),
         *(("train", name) for name in names),
         *(("execute", key) for key in experiments.keys(profile)),
+        ("book", "html"),
     ]
 
 
@@ -362,25 +380,29 @@ def product(profile: str, step: str, name: str) -> Path:
 
 
 def _forget_lost_products(profile: str) -> None:
-    for step, name in [*steps(profile), ("book", "html")]:
+    for step, name in all_steps(profile):
         if not product(profile, step, name).is_file():
             stamp(profile, step, name).unlink(missing_ok=True)
 
 
 def _snakemake(profile: str, cores: int) -> int:
     """Runs the Snakefile in this process; its own words go to a log."""
-    log = _made(build_dir(profile) / "logs") / "snakemake.log"
+    place = _made(build_dir(profile))
     arguments = [
         *("--snakefile", str(ROOT / "Snakefile"), "--config", f"profile={profile}", "--cores", str(cores)),
         # a lock file of Snakemake's would outlive a killed run; ours is released by the operating system
         *("--nolock", "--rerun-incomplete", "--keep-going", "--nocolor", "--scheduler", "greedy"),
-        *("--runtime-source-cache-path", str(build_dir(profile) / ".snakemake" / "source")),
     ]
-    with log.open("w", encoding="utf-8") as stream, contextlib.redirect_stderr(stream):
+    log = _made(place / "logs") / "snakemake.log"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stderr(stack.enter_context(log.open("w", encoding="utf-8"))))
+        # Snakemake keeps its notes in the folder where it starts, and never reads a file anew that it has cached
+        stack.enter_context(contextlib.chdir(place))
+        cache = stack.enter_context(scratch(place / "tmp", "snakemake"))
         from snakemake.cli import main
 
         try:
-            main(arguments)
+            main([*arguments, "--runtime-source-cache-path", str(cache)])
         except SystemExit as end:
             return int(end.code or 0)
     return 0
@@ -388,15 +410,23 @@ def _snakemake(profile: str, cores: int) -> int:
 
 def _failures(profile: str, began: float) -> str:
     lines = []
-    for step, name in [*steps(profile), ("book", "html")]:
+    for step, name in all_steps(profile):
         log = build_dir(profile) / "logs" / f"{step}-{name}.log"
         if log.is_file() and log.stat().st_mtime >= began and not stamp(profile, step, name).is_file():
-            said = re.findall(r"(?m)^paperlib: (.*)$", log.read_text(encoding="utf-8", errors="replace"))
-            lines.append(f"  {step} {name}: {said[-1] if said else f'stopped before it was done; read {_short(log)}'}")
-    log = build_dir(profile) / "logs" / "snakemake.log"
+            lines.append(f"  {step} {name}: {_last_words(log)}")
     if not lines:
-        return f"the book is not finished; read {_short(log)}"
+        return f"the book is not finished; read {_short(build_dir(profile) / 'logs' / 'snakemake.log')}"
     return "the book is not finished; run make book again once this is settled:\n" + "\n".join(lines)
+
+
+def _last_words(log: Path) -> str:
+    """Why a step failed: its own sentence, else the last line of a traceback, else that it was stopped."""
+    text = log.read_text(encoding="utf-8", errors="replace").rstrip()
+    said = re.findall(r"(?ms)^paperlib: (.*)\Z", text)
+    if said:
+        return said[-1]
+    why = text.splitlines()[-1] if "Traceback" in text else "stopped before it was done"
+    return f"{why}; read {_short(log)}"
 
 
 def finish(step: str, name: str, profile: str, path: Path, began: float) -> None:
@@ -407,7 +437,7 @@ def finish(step: str, name: str, profile: str, path: Path, began: float) -> None
 
 def announce(step: str, name: str, profile: str, began: float) -> None:
     """One line that says which step is done, its seconds, and how far the run is."""
-    everything = [*steps(profile), ("book", "html")]
+    everything = all_steps(profile)
     done = sum(stamp(profile, *each).is_file() for each in everything)
     say(f"[{done:2}/{len(everything)}] {step} {name} ({time.time() - began:.0f} s)")
 

@@ -45,17 +45,24 @@ def input_gradient(
     return (values if create_graph else values.detach()), gradient
 
 
-def reject(condition: bool, sentence: str, error: type[Exception] = ValueError) -> None:
-    """Raise ``error`` with one sentence when ``condition`` holds."""
+class InputError(ValueError):
+    """An argument that does not fit; one sentence that names it, its value and what is allowed."""
+
+
+def reject(condition: bool, sentence: str) -> None:
+    """Raise InputError with one sentence when ``condition`` holds."""
     if condition:
-        raise error(sentence)
+        raise InputError(sentence)
 
 
 def check_batch(x: Tensor, y: Tensor) -> None:
     """Images ``(n, c, h, w)`` in [0, 1] and as many integer labels, or ValueError with one sentence."""
     reject(not x.is_floating_point(), f"x has dtype {x.dtype}; allowed are floating-point images in [0, 1]")
+    reject(x.ndim != 4, f"x has shape {tuple(x.shape)}; allowed is (n, c, h, w)")
     reject(y.ndim != 1 or len(x) != len(y), f"y has shape {tuple(y.shape)} for {len(x)} images; allowed is ({len(x)},)")
-    reject(y.is_floating_point() or y.dtype == torch.bool, f"y has dtype {y.dtype}; allowed are integers")
+    reject(y.dtype != torch.int64, f"y has dtype {y.dtype}; allowed is torch.int64")
+    lowest = int(y.min()) if len(y) else 0
+    reject(lowest < 0, f"y holds {lowest}; allowed are labels 0..K-1")
     reject(len(x) > 0 and not bool(torch.isfinite(x).all()), "x holds NaN or infinity; allowed are values in [0, 1]")
-    low, high = (float(x.min()), float(x.max())) if x.numel() else (0.0, 0.0)
-    reject(low < 0 or high > 1, f"x spans [{low:.3g}, {high:.3g}]; allowed is [0, 1] (divide 8-bit images by 255)")
+    low, high = (float(end) for end in x.detach().aminmax()) if x.numel() else (0.0, 0.0)
+    reject(low < 0 or high > 1, f"x spans [{low:.8g}, {high:.8g}]; allowed is [0, 1] (divide 8-bit images by 255)")

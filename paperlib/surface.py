@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from paperlib.objective import climbed
 from paperlib.state import check_batch, evaluating, input_gradient, reject
 
 PointFunction = Callable[[Float[Tensor, "n ..."]], Float[Tensor, "n"]]
+DIRECTIONS = ("random", "adversarial")
 
 
 # Directions. All of one plot are brought to the same norm, or the picture shows the norms instead of the network.
@@ -73,6 +75,25 @@ def orthogonal(v: Float[Tensor, "n ..."], u: Float[Tensor, "n ..."]) -> Float[Te
     along = (flat_v * flat_u).sum(1, keepdim=True) / flat_u.square().sum(1, keepdim=True).clamp_min(1e-30)
     rest = flat_v - along * flat_u
     return (rest * (flat_v.norm(dim=1) / rest.norm(dim=1).clamp_min(1e-30))[:, None]).view_as(v)
+
+
+def input_plane(
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, direction: str, climbs: str = "cw",
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c h w"]]:  # fmt: skip
+    """Each image's own plane: u random signs (``random``) or the signs of the gradient that an attack with the
+    objective ``climbs`` follows (``adversarial``), v random signs made orthogonal to u; all of norm sqrt(d).
+
+    The random signs depend on the generator and the images' shape alone, so that compared networks share them. Where a
+    gradient is exactly zero, u takes a random sign: its norm stays that of the others. ValueError for a wrong name.
+    """
+    reject(direction not in DIRECTIONS, f"direction is {direction!r}; allowed are {', '.join(DIRECTIONS)}")
+    r, v = (random_direction(x, generator=generator) for _ in range(2))
+    if direction == "random":
+        return r, orthogonal(v, r)
+    u = adversarial_direction(model, x, y, objective=climbs)
+    u = torch.where(u == 0, r, u)
+    return u, orthogonal(v, u)
 
 
 def filter_normalised(model: nn.Module, *, generator: torch.Generator, one_dimensional: bool = False) -> Tensor:
@@ -158,19 +179,21 @@ def surface(
     clip: tuple[float, float] | None = None,
     batch: int = 256,
     store: Path | None = None,
+    of: str = "",
     progress: bool = False,
 ) -> Surface:
     """F(alpha, beta) = f(o + alpha u + beta v) (Eq. 1) on the whole grid, at most ``batch`` points at a time.
 
     ``clip`` keeps the points in a box, (0, 1) for images. With ``store`` (an ``.npz``) every batch is written down, and
-    an interrupted surface goes on where it stopped. Raises ValueError if the directions are not shaped like the
+    an interrupted surface goes on where it stopped; ``of`` says what ``f`` is (objective and hash of the weights), so
+    that the store of another function is not taken for it. Raises ValueError if the directions are not shaped like the
     origin, or if the stored surface is another one.
     """
     reject(u.shape != origin.shape or v.shape != origin.shape, f"directions have shapes {tuple(u.shape)} and "
            f"{tuple(v.shape)}; allowed is the origin's, {tuple(origin.shape)}")  # fmt: skip
     reject(batch < 1, f"batch is {batch}; allowed is at least 1")
     alpha, beta = np.asarray(alpha, dtype=float), np.asarray(beta, dtype=float)
-    fingerprint = _fingerprint(origin, u, v, alpha, beta, clip)
+    fingerprint = _fingerprint(origin, u, v, alpha, beta, clip, of)
     values = _stored(store, fingerprint, (len(beta), len(alpha)))
     todo = np.flatnonzero(np.isnan(values.ravel()))
     for chunk in tqdm(np.split(todo, range(batch, len(todo), batch)), disable=not progress, desc="surface"):
@@ -179,10 +202,35 @@ def surface(
         rows, columns = np.unravel_index(chunk, values.shape)
         a, b = (_column(t, origin) for t in (alpha[columns], beta[rows]))
         points = origin + a * u + b * v
-        values.ravel()[chunk] = f(points.clamp(*clip) if clip else points).double().cpu().numpy()
+        values.ravel()[chunk] = f(points.clamp(*clip) if clip else points).detach().double().cpu().numpy()
         if store is not None:
             _write(store, values=values, alpha=alpha, beta=beta, fingerprint=fingerprint)
     return Surface(values, alpha, beta, fingerprint)
+
+
+def surfaces(
+    model: Callable,
+    x: Float[Tensor, "n c h w"],
+    y: Int[Tensor, "n"],
+    u: Float[Tensor, "n c h w"],
+    v: Float[Tensor, "n c h w"],
+    *,
+    objective: Callable,
+    alpha: Float[np.ndarray, "alpha"],
+    beta: Float[np.ndarray, "beta"],
+    clip: tuple[float, float] | None = (0.0, 1.0),
+    batch: int = 256,
+) -> Float[np.ndarray, "n beta alpha"]:
+    """The objective around many images, each on its own plane, on one common grid (Eq. 1)."""
+    check_batch(x, y)
+    a, b = (_column(np.asarray(t, dtype=float), x[0]) for t in (alpha, beta))
+    cells = torch.cartesian_prod(*(torch.arange(len(t), device=x.device) for t in (x, b, a)))
+    parts = []
+    with torch.no_grad(), evaluating(model):
+        for i, row, column in (chunk.T for chunk in cells.split(batch)):
+            points = x[i] + a[column] * u[i] + b[row] * v[i]
+            parts.append(objective(model(points.clamp(*clip) if clip else points), y[i]).double().cpu())
+    return torch.cat(parts).view(len(x), len(b), len(a)).numpy()
 
 
 def _column(coordinates: np.ndarray, origin: Tensor) -> Tensor:
@@ -190,8 +238,8 @@ def _column(coordinates: np.ndarray, origin: Tensor) -> Tensor:
     return column.view(-1, *[1] * origin.ndim)
 
 
-def _fingerprint(origin: Tensor, u: Tensor, v: Tensor, alpha: np.ndarray, beta: np.ndarray, clip) -> str:
-    digest = hashlib.sha256(json.dumps(clip).encode())
+def _fingerprint(origin: Tensor, u: Tensor, v: Tensor, alpha: np.ndarray, beta: np.ndarray, clip, of: str) -> str:
+    digest = hashlib.sha256(json.dumps([clip, of]).encode())
     for part in (origin, u, v):
         digest.update(part.detach().cpu().contiguous().numpy().tobytes())
     for axis in (alpha, beta):
@@ -202,10 +250,14 @@ def _fingerprint(origin: Tensor, u: Tensor, v: Tensor, alpha: np.ndarray, beta: 
 def _stored(store: Path | None, fingerprint: str, shape: tuple[int, int]) -> np.ndarray:
     if store is None or not Path(store).exists():
         return np.full(shape, np.nan)
-    with np.load(store, allow_pickle=False) as archive:
-        reject(str(archive["fingerprint"]) != fingerprint, f"store is {store}, which holds another surface "
-               "(other origin, directions or axes); name another file or remove it")  # fmt: skip
-        return archive["values"].copy()
+    try:
+        with np.load(store, allow_pickle=False) as archive:
+            found, values = str(archive["fingerprint"]), archive["values"].copy()
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+        raise ValueError(f"store is {store}, which is no surface ({error}); name another file") from error
+    reject(found != fingerprint, f"store is {store}, which holds another surface (other function, origin, directions "
+           "or axes); name another file or remove it")  # fmt: skip
+    return values
 
 
 def _write(store: Path, **arrays) -> None:

@@ -31,7 +31,7 @@ class Recipe:
     """Everything that determines a network's weights.
 
     ``c`` is the strength of the penalty: Eq. 11's c for ``ours``, Ross and Doshi-Velez's lambda for ``crossentropy``; it
-    multiplies the batch mean of one image's |grad|_p on [0, 1] inputs (``p``: 1, 2, inf, or ``squared`` for |.|_2^2), and
+    multiplies the batch mean of one image's ``|grad|_p`` on [0, 1] inputs (``p``: 1, 2, inf, or ``squared`` for ``|.|_2^2``), and
     grows linearly from 0 during the first ``warmup`` epochs. ``eps``, ``step_size`` and ``steps`` set the adversarial
     examples of training and of the progress bar, in the data's unit (``pixel_scale``). Raises ValueError, naming the
     field, its value and what is allowed.
@@ -49,7 +49,7 @@ class Recipe:
     beta: float = 10.0
     steps: int = 10
     c: float = 0.0
-    p: str = "1"
+    p: str | int = "1"
     warmup: float = 0.0
     eps_warmup: float = 0.0
     batch: int = 100
@@ -74,14 +74,22 @@ class Recipe:
             reject(value not in values, f"{name} is {value!r}; allowed are {', '.join(values)}")
         for name in ("width", "fc", "epochs", "batch", "steps"):
             value = getattr(self, name)
-            reject(not isinstance(value, int) or value < 1, f"{name} is {value!r}; allowed is an integer of at least 1")
+            reject(not _integer(value) or value < 1, f"{name} is {value!r}; allowed is an integer of at least 1")
         for name in ("c", "warmup", "eps_warmup", "eps", "weight_decay"):
             value = getattr(self, name)
             reject(not _number(value) or value < 0, f"{name} is {value!r}; allowed is a number of at least 0")
         for name in ("lr", "step_size", "beta"):
             value = getattr(self, name)
             reject(not _number(value) or value <= 0, f"{name} is {value!r}; allowed is a positive number")
-        reject(not 0 <= self.average < 1, f"average is {self.average!r}; allowed is a number in [0, 1)")
+        for name in ("augment", "channels_last"):
+            value = getattr(self, name)
+            reject(not isinstance(value, bool), f"{name} is {value!r}; allowed are true and false")
+        reject(not isinstance(self.data, str), f"data is {self.data!r}; allowed is a name such as digits")
+        reject(not _integer(self.seed) or self.seed < 0, f"seed is {self.seed!r}; allowed is an integer of at least 0")
+        some = self.train_n is None or (_integer(self.train_n) and self.train_n > 0)
+        reject(not some, f"train_n is {self.train_n!r}; allowed is an integer of at least 1, or nothing for all images")
+        fraction = _number(self.average) and 0 <= self.average < 1
+        reject(not fraction, f"average is {self.average!r}; allowed is a number in [0, 1)")
         penalised = self.method in ("ours", "crossentropy", "ours+advtrain")
         reject(penalised and self.c == 0, f"c is 0 with method {self.method!r}; allowed is a positive number")
 
@@ -99,6 +107,10 @@ class Recipe:
     def to_dict(self) -> dict:
         """The fields as plain values."""
         return asdict(self)
+
+
+def _integer(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _number(value) -> bool:
@@ -120,7 +132,7 @@ def untrained(recipe: Recipe, dataset: Dataset) -> nn.Module:
 
 
 def penalty(gradient: Float[Tensor, "n ..."], p: str) -> Float[Tensor, ""]:
-    """Batch mean of |gradient|_p, one norm per image (Eq. 11); ``squared`` is |.|_2^2, whose gradient vanishes at 0."""
+    """Batch mean of ``|gradient|_p``, one norm per image (Eq. 11); ``squared`` is ``|.|_2^2``, smooth at 0."""
     flat = gradient.flatten(1)
     if p == "squared":
         return flat.square().sum(1).mean()
@@ -136,7 +148,7 @@ def batch_loss(
 ) -> Float[Tensor, ""]:  # fmt: skip
     """The loss that one step descends; ``eps`` and ``step_size`` on the [0, 1] scale, ``c`` after warm-up.
 
-    Natural: cross-entropy. Ours: + c |grad S|_p (Eq. 11). CrossEntropy: + c |grad CE|_p (Ross and Doshi-Velez 2018).
+    Natural: cross-entropy. Ours: ``+ c |grad S|_p`` (Eq. 11). CrossEntropy: ``+ c |grad CE|_p`` (Ross and Doshi-Velez 2018).
     AdvTrain: the mean over clean and C&W examples (Kurakin et al. 2016; A.3). MinMax: PGD examples alone (Madry et al.
     2018). Penalties and examples are made with BatchNorm frozen, so that no image's gradient sees its neighbours.
     """
@@ -250,10 +262,11 @@ class _Run:
         self.epoch, self.curve = 0, []
         self.steps = math.ceil(n / recipe.batch)
         self.optimizer = _optimizer(recipe, model)
+        total = self.steps * recipe.epochs + 1
+        # the rise takes at least one step, or the schedule of a very short training divides by zero
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, max_lr=recipe.lr, total_steps=self.steps * recipe.epochs + 1,
-            pct_start=0.2, cycle_momentum=False,
-        )  # fmt: skip
+            self.optimizer, max_lr=recipe.lr, total_steps=total, pct_start=max(0.2, 2 / total), cycle_momentum=False
+        )
         self.average = None
         if recipe.average:
             self.average = torch.optim.swa_utils.AveragedModel(
@@ -314,7 +327,7 @@ class _Run:
         x = x.contiguous(memory_format=torch.channels_last) if recipe.channels_last else x
         grown = {name: min(1.0, at / length) if length else 1.0
                  for name, length in (("c", recipe.warmup), ("eps", recipe.eps_warmup))}  # fmt: skip
-        with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             loss = batch_loss(
                 self.model, x, y, recipe, c=recipe.c * grown["c"],
                 eps=self.dataset.to_input(recipe.eps) * grown["eps"],

@@ -6,11 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import pytest
+from jaxtyping import config, install_import_hook
+
+# annotated types and shapes are checked while the tests run; an int may stand for a float, as in Python itself
+install_import_hook("paperlib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 HERE = Path(__file__).resolve().parents[1]
 # kernels started by nbval import paperlib from here
@@ -34,6 +37,13 @@ artifacts:
     place: Fig. 2
     title: Two surfaces
     quick: {models: {natural: one, ours: two}, parameters: {image: 2, eps: [0.1, 0.2]}}
+"""
+
+CONFIG = """
+title: Toy
+only_build_toc_files: true
+execute: {execute_notebooks: "off"}
+parse: {myst_enable_extensions: [colon_fence, dollarmath]}
 """
 
 TRAIN = '''
@@ -190,7 +200,7 @@ class Project:
             "class cuda:\n    @staticmethod\n    def is_available():\n        return False\n"
         )
         (root / "experiments.yml").write_text(EXPERIMENTS)
-        (root / "_config.yml").write_text("title: Toy\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n")
+        (root / "_config.yml").write_text(CONFIG)
         (root / "notebooks").mkdir()
         (root / "notebooks" / "draw.ipynb").write_text(notebook(DRAW))
         self.write_book()
@@ -257,7 +267,7 @@ class Project:
         for path in sorted(self.build.rglob("*")):
             if path.is_file() and path.parent.name in ("models", "notebooks", "results", "html"):
                 found[str(path.relative_to(self.build))] = path.read_text()
-        return {path: text for path, text in found.items() if not path.endswith(".lock")}
+        return {path: text for path, text in found.items() if not path.endswith(".lock") and "/." not in path}
 
 
 @pytest.fixture
@@ -270,6 +280,14 @@ def project(tmp_path) -> Project:
 def book_project(tmp_path) -> Project:
     """The tiny project with the real Jupyter Book."""
     return Project(tmp_path / "a project", real_book=True)
+
+
+@pytest.fixture
+def unhooked():
+    """No checks of annotations, as for a reader: wrong input must meet a sentence of the library's own."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
 
 
 def until(condition, seconds: float = 60) -> None:
@@ -286,6 +304,15 @@ def kill_group(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def dedent(text: str) -> str:
-    """Text without its common indentation."""
-    return textwrap.dedent(text)
+def epochs(project: Project) -> dict[str, int]:
+    """How often each epoch of each model was trained."""
+    lines = project.lines("epochs.txt")
+    return {line: lines.count(line) for line in lines}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> dict[str, str]:
+    """The products of an uninterrupted run."""
+    project = Project(tmp_path_factory.mktemp("whole") / "a project")
+    project.make()
+    return project.products()

@@ -1,0 +1,172 @@
+"""The claims ledger: every claim of the paper, judged by a rule that was fixed before the run it judges.
+
+``book/claims.yml`` documents the rules. A check compares numbers of a record with each other, with a threshold, or with
+the paper's number; the verdict says how many checks of a claim hold.
+"""
+
+import re
+from dataclasses import dataclass
+
+from paperlib import experiments
+from paperlib.book import Numbers, formatted, leaf_at
+
+VERDICTS = ("reproduced", "partly", "not reproduced", "not testable", "not run")
+CHECKS = {
+    "greater": {"left", "right"}, "between": {"path", "low", "high"}, "near": {"path", "tolerance"},
+    "equivalent": {"path", "low", "high"}, "paired": {"path"}, "not-testable": {"why"},
+}  # fmt: skip
+
+
+class ClaimError(ValueError):
+    """An entry of ``book/claims.yml`` that does not fit its own rules; one sentence."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one claim in one edition, and the numbers it rests on, as text."""
+
+    verdict: str
+    ours: str
+
+
+@dataclass(frozen=True)
+class Values:
+    """The ``values`` of all records of one edition, and the paper's numbers."""
+
+    records: dict
+    stated: dict
+
+    def leaf(self, artifact: str, path: str):
+        """The number or interval at ``path``; None where this edition lacks it. ``fig15:a/b`` names another artifact."""
+        other, found, rest = path.partition(":")
+        return leaf_at(self.records.get(other if found else artifact, {}), (rest if found else path).split("/"))
+
+    def paper(self, artifact: str, path: str):
+        """The paper's number at ``artifact/path``, or at ``path`` of ``artifact``."""
+        head, _, rest = path.partition("/")
+        keys = (head, rest) if head in self.stated else (artifact, path)
+        return leaf_at(self.stated.get(keys[0], {}), keys[1].split("/"))
+
+
+def load() -> list[dict]:
+    """The claims in order. Raises ClaimError, naming claim and field, for an unknown check, field or artifact."""
+    claims = experiments.read_yaml(experiments.ROOT / "book" / "claims.yml")
+    known = experiments.load()["artifacts"]
+    for claim in claims:
+        missing = {"id", "section", "claim", "artifact", "quantity", "show", "rule", "paper"} - set(claim)
+        _refuse(bool(missing), claim, f"lacks {', '.join(sorted(missing))}")
+        _refuse(claim["artifact"] not in known, claim, f"names the artifact {claim['artifact']!r}, which does not exist")
+        for checks in claim["rule"].values():
+            for check in checks:
+                kind = check.get("kind")
+                _refuse(kind not in CHECKS, claim, f"has a check of kind {kind!r}; allowed are {', '.join(CHECKS)}")
+                _refuse(not CHECKS[kind] <= set(check), claim, f"has a check {kind} without {sorted(CHECKS[kind])}")
+        for verdict in (claim.get("recorded") or {}).values():
+            _refuse(verdict not in VERDICTS, claim, f"records {verdict!r}; allowed are {', '.join(VERDICTS)}")
+    return claims
+
+
+def _refuse(condition: bool, claim: dict, what: str) -> None:
+    if condition:
+        raise ClaimError(f"claim {claim.get('id')} {what}")
+
+
+def checks_of(claim: dict, profile: str) -> list[dict]:
+    """The checks that hold for a profile; none if the claim has no rule for it."""
+    return claim["rule"].get(profile) or claim["rule"].get("both") or []
+
+
+def judge(claim: dict, values: Values, profile: str) -> Verdict:
+    """The verdict of one claim on the records of one edition."""
+    shown = [(path, values.leaf(claim["artifact"], path)) for path in claim["show"]]
+    ours = "; ".join(f"{_label(path)} {formatted(leaf)}" for path, leaf in shown if leaf is not None)
+    outcomes = [outcome(check, claim["artifact"], values) for check in checks_of(claim, profile)]
+    if any(check["kind"] == "not-testable" for check in checks_of(claim, profile)):
+        return Verdict("not testable", ours)
+    if not outcomes or None in outcomes:
+        return Verdict("not run", ours)
+    held = sum(outcomes)
+    return Verdict("reproduced" if held == len(outcomes) else "partly" if held else "not reproduced", ours)
+
+
+def _label(path: str) -> str:
+    return path.partition(":")[2].replace("/", " ") + f" ({path.partition(':')[0]})" if ":" in path else path.replace(
+        "/", " "
+    )  # fmt: skip
+
+
+def outcome(check: dict, artifact: str, values: Values) -> bool | None:
+    """Whether a check holds; None where a number it needs is missing."""
+    kind = check["kind"]
+    if kind == "not-testable":
+        return None
+    if kind == "greater":
+        left, right = (_operand(check[side], artifact, values) for side in ("left", "right"))
+        return None if None in (left, right) else _end(left, "low") - _end(right, "high") > check.get("margin", 0)
+    leaf = values.leaf(artifact, check["path"])
+    if leaf is None:
+        return None
+    if kind == "between":
+        return check["low"] <= _end(leaf, "mean") <= check["high"]
+    if kind == "near":
+        stated = values.paper(artifact, check.get("paper", check["path"]))
+        return None if stated is None else abs(_end(leaf, "mean") - _end(stated, "mean")) <= check["tolerance"]
+    if kind == "equivalent":
+        return check["low"] <= _end(leaf, "low") and _end(leaf, "high") <= check["high"]
+    return _end(leaf, "low") > check.get("margin", 0)
+
+
+def _operand(side, artifact: str, values: Values):
+    return side if isinstance(side, (int, float)) else values.leaf(artifact, side)
+
+
+def _end(leaf, end: str) -> float:
+    """One end of an interval, or the number itself."""
+    return leaf[end] if isinstance(leaf, dict) else float(leaf)
+
+
+def in_words(check: dict) -> str:
+    """A check as a reader sees it on the claims page."""
+    quantity = _label(check["path"]) if "path" in check else ""
+    match check["kind"]:
+        case "greater":
+            left, right = (side if isinstance(side, (int, float)) else _label(side) for side in
+                           (check["left"], check["right"]))  # fmt: skip
+            margin = f" by more than {check['margin']}" if check.get("margin") else ""
+            return f"{left} above {right}{margin}"
+        case "between":
+            return f"{quantity} between {check['low']} and {check['high']}"
+        case "near":
+            return f"{quantity} within {check['tolerance']} of the paper's"
+        case "equivalent":
+            return f"whole interval of {quantity} within {check['low']} to {check['high']}"
+        case "paired":
+            return f"whole interval of {quantity} above {check.get('margin', 0)}"
+    return f"not testable: {check['why']}"
+
+
+def judged(numbers: Numbers) -> list[dict]:
+    """All claims with the rule in words, the paper's number and the verdicts of this run and the published edition."""
+    editions = {"run": (numbers.here, numbers.profile), "published": (numbers.edition, "paper")}
+    rows = []
+    for claim in load():
+        verdicts = {}
+        for name, (records, profile) in editions.items():
+            if records:
+                found = judge(claim, Values(records, numbers.stated), profile)
+                verdicts[name] = {"verdict": found.verdict, "ours": found.ours}
+        rule = "; ".join(map(in_words, checks_of(claim, numbers.profile)))
+        paper = re.sub(r"\{([^}]+)\}", lambda m: numbers.paper(*m[1].split("/")), str(claim["paper"]))
+        rows.append(claim | {"rule": rule, "paper": paper, "verdicts": verdicts})
+    return rows
+
+
+def unexpected(numbers: Numbers) -> list[str]:
+    """One line per claim whose verdict in this run differs from the one on record for this profile."""
+    lines = []
+    for claim in judged(numbers):
+        recorded = (claim.get("recorded") or {}).get(numbers.profile)
+        found = claim["verdicts"].get("run", {}).get("verdict", "not run")
+        if recorded is not None and found != recorded:
+            lines.append(f"{claim['id']}: recorded {recorded}, now {found}")
+    return lines

@@ -1,0 +1,129 @@
+"""The reader's own network: any ``nn.Module`` on images in [0, 1], measured as the paper's networks are.
+
+A network is named ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``; the function takes no argument and returns the
+module. Weights come from a ``.safetensors`` file or a state dictionary that ``torch.save`` wrote.
+"""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from paperlib import data, evaluate, indicator, surface
+from paperlib.objective import SURFACES
+from paperlib.state import check_batch, evaluating, reject
+
+
+class NetworkError(ValueError):
+    """A network or its weights that cannot be loaded; one sentence that names it."""
+
+
+def network(where: str, weights: str = "") -> nn.Module:
+    """The network that ``where`` names, in eval mode, with ``weights`` if given. Raises NetworkError."""
+    source, _, function = where.rpartition(":")
+    if not source or not function:
+        raise NetworkError(f"network is {where!r}; allowed is FILE.py:FUNCTION or package.module:FUNCTION")
+    make = getattr(_module(source), function, None)
+    if not callable(make):
+        raise NetworkError(f"network is {where!r}, but {source} has no function {function!r}")
+    model = make()
+    if not isinstance(model, nn.Module):
+        raise NetworkError(f"network is {where!r}, which returned {type(model).__name__}; allowed is an nn.Module")
+    if weights:
+        load_weights(model, Path(weights))
+    return model.eval()
+
+
+def _module(source: str):
+    if not source.endswith(".py"):
+        try:
+            return importlib.import_module(source)
+        except ModuleNotFoundError as error:
+            raise NetworkError(f"network module {source!r} cannot be imported ({error})") from error
+    path = Path(source)
+    if not path.is_file():
+        raise NetworkError(f"network file {source} does not exist")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Fill ``model`` from a ``.safetensors`` file or a saved state dictionary. Raises NetworkError, naming the file."""
+    if not path.is_file():
+        raise NetworkError(f"weights file {path} does not exist")
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state)
+    except (SafetensorError, RuntimeError, OSError, EOFError, TypeError, AttributeError, UnpicklingError) as error:
+        raise NetworkError(f"weights file {path} does not fit the network: {str(error).splitlines()[0]}") from error
+
+
+def images(name: str, n: int | None) -> tuple[data.Dataset, data.Split]:
+    """A data set and its first ``n`` test images."""
+    dataset = data.load(name)
+    return dataset, dataset.test.first(None if n is None else min(n, len(dataset.test)))
+
+
+def check_fit(model: nn.Module, split: data.Split, classes: int) -> None:
+    """The network takes such images and has a logit for every class, or NetworkError."""
+    check_batch(split.x[:1], split.y[:1])
+    try:
+        with torch.no_grad(), evaluating(model):
+            Z = model(split.x[:1])
+    except (RuntimeError, ValueError) as error:
+        shape = tuple(split.x.shape[1:])
+        raise NetworkError(f"the network does not take images of shape {shape}: {str(error).splitlines()[0]}") from error
+    if not isinstance(Z, torch.Tensor) or Z.ndim != 2 or Z.shape[1] < classes:
+        shape = tuple(Z.shape) if isinstance(Z, torch.Tensor) else type(Z).__name__
+        raise NetworkError(f"the network returns {shape} for one image; allowed are logits (1, K) with K >= {classes}")
+
+
+def robustness(model: nn.Module, dataset: data.Dataset, split: data.Split, *, eps: list[float], step_size: float,
+               seed: int = 0, pgd_steps: int = 40) -> dict:  # fmt: skip
+    """One row of Table 1 with the worst case and the masking checks, sizes in the data's unit."""
+    check_fit(model, split, dataset.classes)
+    generator = torch.Generator().manual_seed(seed)
+    values, _ = evaluate.robustness(
+        model, split.x, split.y, eps=eps, step_size=step_size, pixel_scale=dataset.pixel_scale, pgd_steps=pgd_steps,
+        generator=generator, progress=True,
+    )  # fmt: skip
+    middle = dataset.to_input(eps[len(eps) // 2])
+    values["masking"] = evaluate.masking(
+        model, split.x, split.y, eps=middle, step_size=dataset.to_input(step_size), generator=generator
+    )
+    return values
+
+
+def indicators(model: nn.Module, dataset: data.Dataset, split: data.Split, *, eps: float) -> dict:
+    """Medians of the indicator over the images, without any attack; ``eps`` in the data's unit."""
+    check_fit(model, split, dataset.classes)
+    report = indicator.report(model, split.x, split.y, eps=dataset.to_input(eps))
+    share = report.pop("linear_robust")
+    medians = {name: evaluate.median_interval(column) | {"unit": ""} for name, column in report.items()}
+    return medians | {"linear_robust": evaluate.wilson(int(share.sum()), len(share))}
+
+
+def plane(model: nn.Module, dataset: data.Dataset, split: data.Split, *, image: int, extent: float, steps: int,
+          objective: str = "decision", seed: int = 0) -> surface.Surface:  # fmt: skip
+    """The surface around one test image: alpha along the signs of the C&W gradient, beta along random signs."""
+    reject(objective not in SURFACES, f"objective is {objective!r}; allowed are {', '.join(SURFACES)}")
+    reject(not 0 <= image < len(split), f"image is {image}; allowed are 0 to {len(split) - 1}")
+    reject(extent <= 0 or steps < 2, f"extent is {extent} and steps is {steps}; allowed are > 0 and >= 2")
+    check_fit(model, split, dataset.classes)
+    x, y = split.x[image : image + 1], split.y[image : image + 1]
+    u = surface.adversarial_direction(model, x, y)
+    v = surface.random_direction(x, generator=torch.Generator().manual_seed(seed))
+    axis = np.linspace(-1, 1, steps) * dataset.to_input(extent)
+    f = surface.input_function(model, int(y), SURFACES[objective])
+    return surface.surface(f, x[0], surface.same_norm(u)[0], v[0], alpha=axis, beta=axis, clip=(0, 1), progress=True)

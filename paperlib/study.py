@@ -1,0 +1,211 @@
+"""From networks and images to the ``values`` of a record: what several cells of a notebook would otherwise spell out.
+
+Leaves are as a record has them: numbers, words, or intervals over images (``paperlib.measure``).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from paperlib import indicator, measure
+from paperlib.evaluate import Interval
+from paperlib.objective import cross_entropy, decision
+from paperlib.state import evaluating
+
+# The Hessian and its eigenvalues (Fig. 8).
+
+HESSIANS = {"hessian_relu": "H of S, ReLU", "hessian": "H of S, softplus", "hessian_ce": "H of the loss"}
+THRESHOLDS = {f"1e-{k}": 10.0**-k for k in range(6, 0, -1)}
+
+
+def hessians(
+    network: Callable, smooth: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"]
+) -> tuple[dict[str, Float[Tensor, "d d"]], dict[str, Float[Tensor, "n d"]]]:
+    """The first image's Hessian of each kind of ``HESSIANS``, and all images' eigenvalues, ascending.
+
+    Of S on the network as it is, of S on its copy ``smooth`` with softplus, and of the network's cross-entropy.
+    """
+    first, spectra = {}, {kind: [] for kind in HESSIANS}
+    for image, label in zip(x, y.tolist(), strict=True):
+        of_image = {
+            "hessian_relu": indicator.hessian(network, image, label),
+            "hessian": indicator.hessian(smooth, image, label),
+            "hessian_ce": indicator.cross_entropy_hessian(network, image),
+        }
+        first = first or of_image
+        for kind, H in of_image.items():
+            spectra[kind].append(indicator.spectrum(H) if H.any() else H.new_zeros(len(H), dtype=torch.float64))
+    return first, {kind: torch.stack(found) for kind, found in spectra.items()}
+
+
+def sizes(entries: Float[Tensor, "n ..."]) -> dict[str, Interval]:
+    """Intervals over images of the l2 norm, the mean and the largest magnitude of each image's entries.
+
+    Of a spectrum, the l2 norm is the matrix's Frobenius norm.
+    """
+    of = indicator.norms(entries)
+    return {name: over_images(of[key], "") for name, key in (("norm", "l2"), ("mean", "mean"), ("max", "linf"))}
+
+
+def over_images(values: Float[Tensor, "n"], unit: str | None = None) -> Interval:
+    """Mean with its interval, in percent unless a unit is named."""
+    return measure.interval(values.detach().cpu().numpy(), unit)
+
+
+def near_zero(entries: Float[Tensor, "n ..."]) -> dict[str, Interval]:
+    """The share of entries (percent) with magnitude at most each of ``THRESHOLDS``."""
+    return {
+        name: over_images(100 * indicator.near_zero_ratio(entries, threshold=threshold))
+        for name, threshold in THRESHOLDS.items()
+    }
+
+
+def rank(spectra: Float[Tensor, "n d"], *, tolerance: float = 1e-5) -> int:
+    """The largest numerical rank: eigenvalues above ``tolerance`` times the image's largest."""
+    magnitude = spectra.abs()
+    return int((magnitude > tolerance * magnitude.amax(1, keepdim=True)).sum(1).max())
+
+
+def matched(natural: Float[Tensor, "n ..."], robust: Float[Tensor, "n ..."], share: float) -> dict[str, float]:
+    """The threshold at which ``share`` percent of the natural entries are near zero, and both networks' shares."""
+    threshold = indicator.matching_threshold(natural, share / 100)
+    shares = {
+        role: 100 * float(indicator.near_zero_ratio(entries, threshold=threshold).mean())
+        for role, entries in (("natural", natural), ("robust", robust))
+    }
+    return {"threshold": threshold, **shares}
+
+
+def ratio(of: dict[str, Float[Tensor, "n ..."]]) -> Interval | None:
+    """The natural network's mean l2 norm (of vectors, or plain numbers) over the robust one's, on the same images."""
+    natural, robust = (of[role].reshape(len(of[role]), -1).norm(dim=1) for role in ("natural", "robust"))
+    return measure.ratio(natural.cpu().numpy(), robust.cpu().numpy())
+
+
+def noise_ratios(
+    spread: dict[str, Float[Tensor, "n"]], J: dict[str, Float[Tensor, "n c h w"]]
+) -> dict[str, Interval | None]:
+    """The spread of S under noise, natural over robust; the same of the l2 norms of J, which to first order predict it;
+    and the first over the second, image by image (median)."""
+    length = {role: indicator.norms(values)["l2"] for role, values in J.items()}
+    measured, predicted = (of["natural"] / of["robust"] for of in (spread, length))
+    beyond = measure.interval((measured / predicted).cpu().numpy(), "×", how="median")
+    return {"ratio": ratio(spread), "ratio_norm": ratio(J), "ratio_of_ratios": beyond}
+
+
+def without_gaps(values: dict) -> dict:
+    """The nested values without leaves that are None: a quantity that does not exist is left out of a record."""
+    kept = {key: without_gaps(leaf) if isinstance(leaf, dict) else leaf for key, leaf in values.items()}
+    return {key: leaf for key, leaf in kept.items() if leaf is not None}
+
+
+# Accuracy under attack (Tables 1 and 2).
+
+Flags = dict[tuple[str, float], Bool[Tensor, "n"]]
+PAIRS = (("ours", "natural"), ("ours", "crossentropy"), ("minmax", "ours"), ("minmax", "ours+advtrain"))
+# (first, second, name): how much more the first falls than the second between the smallest and the largest eps
+FALLS = (("crossentropy", "ours", "decay"), ("ours", "minmax", "exhaust"))
+
+
+def paired(flags: dict[str, Flags]) -> dict:
+    """Differences in points between networks on the same images: each of ``PAIRS`` by attack and eps, and ``FALLS``.
+
+    ``flags``: network -> (attack, eps) -> whether each image was classified rightly, from ``evaluate.robustness``.
+    """
+    found: dict = {}
+    for first, second in PAIRS:
+        if first in flags and second in flags:
+            both = {key: measure.paired_flags(flags[first][key], flags[second][key]) for key in flags[first]}
+            found[f"{first}_minus_{second}"] = by_eps(both)
+    for first, second, name in FALLS:
+        if first in flags and second in flags:
+            found[name] = {attack: _falls(flags[first], flags[second], attack) for attack in ("fgsm", "bim", "cw")}
+    return found
+
+
+def by_eps(leaves: dict[tuple[str, float], object]) -> dict:
+    """(attack, eps) -> leaf as attack -> eps -> leaf, and ``clean`` -> leaf."""
+    found: dict = {}
+    for (attack, eps), leaf in leaves.items():
+        if attack == "clean":
+            found[attack] = leaf
+        else:
+            found.setdefault(attack, {})[f"{eps:g}"] = leaf
+    return found
+
+
+def _falls(first: Flags, second: Flags, attack: str) -> Interval:
+    sizes = sorted(eps for name, eps in first if name == attack)
+    fall, other = (of[attack, sizes[0]].double() - of[attack, sizes[-1]].double() for of in (first, second))
+    return over_images(100 * (fall - other), "points")
+
+
+def gains(flags: dict[str, Flags]) -> dict:
+    """Each network's worst-case accuracy minus the natural one's, in points, by eps."""
+    return {
+        name: {
+            f"{eps:g}": measure.paired_flags(flag, flags["natural"][attack, eps])
+            for (attack, eps), flag in of.items() if attack == "worst"
+        }
+        for name, of in flags.items() if name != "natural"
+    }  # fmt: skip
+
+
+def vanishing(
+    networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, part: float
+) -> dict[str, Interval | float]:
+    """The share of images (percent) where the l1 norm of the loss's gradient is below ``threshold``, which is ``part`` of
+    the natural network's median."""
+    slope = {
+        name: indicator.norms(indicator.jacobian(network, x, y, objective=cross_entropy))["l1"]
+        for name, network in networks.items()
+    }
+    threshold = part * float(slope["natural"].median())
+    return {"threshold": threshold} | {name: over_images(100.0 * (of < threshold)) for name, of in slope.items()}
+
+
+def indicators(
+    networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], flags: dict[str, Flags], eps: float
+) -> dict:
+    """The indicator of each network without any attack, and how well it foretells the worst case at ``eps``.
+
+    ``mean``: of ``|J_i|``; ``distance``: S over the l1 norm of J, for rightly classified images; ``spearman``: the rank
+    correlation of each with worst-case accuracy over the networks (smaller slopes, longer distances expected);
+    ``auc``: the chance that an unbroken image has a longer distance than a broken one.
+    """
+    found: dict = {"mean": {}, "distance": {}, "auc": {}}
+    for name, network in networks.items():
+        right, unbroken = flags[name]["clean", 0.0], flags[name]["worst", eps]
+        slope = indicator.norms(indicator.jacobian(network, x, y))
+        distance = margins(network, x, y) / slope["l1"].clamp_min(1e-30)
+        found["mean"][name] = over_images(slope["mean"], "")
+        found["distance"][name] = over_images(distance[right], "")
+        found["auc"][name] = auc(distance[right], unbroken[right])
+    worst = [float(flags[name]["worst", eps].double().mean()) for name in networks]
+    flat = {"magnitude": [-of["mean"] for of in found["mean"].values()],
+            "distance": [of["mean"] for of in found["distance"].values()]}  # fmt: skip
+    found["spearman"] = {name: _correlation(of, worst) for name, of in flat.items()}
+    return without_gaps(found)
+
+
+def margins(network: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
+    """S of every image."""
+    with torch.no_grad(), evaluating(network):
+        return torch.cat([decision(network(a), b) for a, b in zip(x.split(500), y.split(500), strict=True)])
+
+
+def _correlation(first: list[float], second: list[float]) -> float | None:
+    correlation = measure.rank_correlation(np.array(first), np.array(second))
+    return correlation if np.isfinite(correlation) else None
+
+
+def auc(score: Float[Tensor, "n"], positive: Bool[Tensor, "n"]) -> float | None:
+    """The chance that a positive example scores higher than a negative one, ties counting half: the area under the ROC
+    curve. None where one of the two kinds is missing."""
+    if positive.all() or not positive.any():
+        return None
+    difference = score[positive][:, None] - score[~positive][None, :]
+    return float((difference > 0).double().mean() + (difference == 0).double().mean() / 2)

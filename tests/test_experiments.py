@@ -1,0 +1,230 @@
+"""experiments.yml read and checked: names, types, overrides and derived recipes."""
+
+import pytest
+import yaml
+from conftest import DRAW, EXPERIMENTS, notebook
+
+from paperlib import experiments
+from paperlib.experiments import ExperimentError
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A function that lays out a tiny project with other text in experiments.yml or another notebook."""
+    monkeypatch.setattr(experiments, "ROOT", tmp_path)
+    monkeypatch.setattr(experiments, "_recipe_type", lambda: Recipe)
+
+    def lay(text: str = EXPERIMENTS, cells=DRAW) -> None:
+        (tmp_path / "experiments.yml").write_text(text)
+        (tmp_path / "notebooks").mkdir(exist_ok=True)
+        (tmp_path / "notebooks" / "draw.ipynb").write_text(notebook(cells))
+        experiments._load.cache_clear()
+
+    lay()
+    return lay
+
+
+class Recipe:
+    """Any recipe whose fields are known."""
+
+    __dataclass_fields__ = {}
+
+    @classmethod
+    def of(cls, settings):
+        return settings
+
+
+@pytest.fixture(autouse=True)
+def known_fields(monkeypatch):
+    monkeypatch.setattr(experiments, "recipe_fields", lambda: ["data", "epochs", "pause", "c", "p", "seed"])
+
+
+def test_what_a_profile_has(tiny):
+    assert experiments.profiles() == ["smoke", "quick"]
+    assert experiments.keys("quick") == ["fig01", "fig02"]
+    assert experiments.keys("smoke") == []
+    assert experiments.models("quick") == ["one", "two"]
+    spec = experiments.artifact("quick", "fig02")
+    assert (spec.notebook, spec.place, spec.title) == ("draw", "Fig. 2", "Two surfaces")
+    assert spec.injected == {
+        "artifact": "fig02",
+        "profile": "quick",
+        "models": {"natural": "one", "ours": "two"},
+        "image": 2,
+        "eps": [0.1, 0.2],
+    }
+    assert experiments.paper_place("fig02") == "Fig. 2"
+    assert experiments.paper_place("mine") == ""
+
+
+def test_merge_keys_are_allowed_and_repeated_keys_are_not(tiny):
+    tiny("x-base: &base {data: toy, epochs: 1}\nrecipes: {quick: {one: {<<: *base, epochs: 2}}}\nartifacts: {}\n")
+    assert experiments.recipe_settings("quick", "one") == {"data": "toy", "epochs": 2}
+    tiny("recipes: {quick: {}}\nartifacts: {}\nartifacts: {}\n")
+    with pytest.raises(ExperimentError, match=r"experiments.yml, line 3: the key 'artifacts' is given twice"):
+        experiments.load()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("recipes: {quick: {}}\n", "experiments.yml lacks the section 'artifacts'"),
+        ("recipes: {}\nartifacts: {}\nrecipies: {}\n", "experiments.yml has a section 'recipies'; allowed are recipes"),
+        ("recipes: {quick: [}\n", "experiments.yml, line 1: "),
+        ("- 1\n", "experiments.yml lacks the section 'recipes'"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused(tiny, text, sentence):
+    tiny(text)
+    with pytest.raises(ExperimentError, match=sentence):
+        experiments.check("quick")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("quick: {models: {natural: one},", "quack: {models: {natural: one},", "no key of artifact fig01.*'quack'"),
+        ("parameters: {image: 1}", "params: {image: 1}", "no key of artifact fig01, profile quick called 'params'"),
+        ("parameters: {image: 1}", "parameters: {eps: 0.1}", "parameter eps .* is 0.1; allowed is a list such as"),
+        ("parameters: {image: 1}", "parameters: {eps: [a]}", r"parameter eps .* is \['a'\]; allowed is a list"),
+        ("parameters: {image: 1}", "parameters: {image: 1.5}", "parameter image .* is 1.5; allowed is a whole number"),
+        ("parameters: {image: 1}", "parameters: {image: true}", "parameter image .* is True; allowed is a whole"),
+        ("parameters: {image: 1}", "parameters: {fail: 1}", "parameter fail .* is 1; allowed is true or false"),
+        ("    two: ", "    two--c=1: ", "model name 'two--c=1' is not allowed"),
+        ("    two: ", "    two/x: ", "model name 'two/x' is not allowed"),
+    ],
+)
+def test_a_wrong_entry_is_refused(tiny, old, new, sentence):
+    assert old in EXPERIMENTS
+    tiny(EXPERIMENTS.replace(old, new, 1))
+    with pytest.raises(ExperimentError, match=sentence):
+        experiments.check("quick")
+
+
+def test_a_sound_file_passes(tiny):
+    experiments.check("quick")
+    experiments.check("smoke")
+
+
+@pytest.mark.parametrize(
+    ("default", "value", "fits"),
+    [
+        (0, 1, True),
+        (0, 1.0, False),
+        (0, True, False),
+        (0.5, 1, True),
+        (0.5, "1", False),
+        (True, False, True),
+        (True, 1, False),
+        ("a", "b", True),
+        ("a", 1, False),
+        ([0.1], [1, 2], True),
+        ([0.1, 1], [0.5], True),
+        ([1], [0.5], False),
+        ([], ["x"], True),
+        ([1], 1, False),
+        (None, "anything", True),
+        ({"a": 1}, {"b": 2}, True),
+        ({"a": 1}, [1], False),
+    ],
+)
+def test_a_value_has_the_type_of_its_default(default, value, fits):
+    assert experiments._fits(default, value) is fits
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("", {}),
+        ("image=3", {"image": 3}),
+        ("image=3  eps=[0.1, 0.3] method=ours+advtrain", {"image": 3, "eps": [0.1, 0.3], "method": "ours+advtrain"}),
+        ("c=1e-3 d=-2E5 e=.5 f=1e-3x", {"c": 0.001, "d": -200000.0, "e": 0.5, "f": "1e-3x"}),
+        ("flag=true none=null word='a b'", {"flag": True, "none": None, "word": "a b"}),
+        ("steps={a: 1}", {"steps": {"a": 1}}),
+    ],
+)
+def test_overrides_are_yaml(text, values):
+    assert experiments.parse_overrides(text) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("image", "'image' is not a parameter; write KEY=VALUE"),
+        ("image=", "'image=' is not a parameter; write KEY=VALUE"),
+        ("3=image", "'3=image' is not a parameter"),
+        ("image=1 image=2", "parameter image is given twice"),
+        ("eps=[0.1", r"parameter eps is '\[0.1'; allowed is a number, a word or a \[list\]"),
+        ("m={a: 1, a: 2}", "the key 'a' is given twice"),
+    ],
+)
+def test_wrong_overrides_are_refused(text, sentence):
+    with pytest.raises(ExperimentError, match=sentence):
+        experiments.parse_overrides(text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"c": 0.1},
+        {"c": 0.1, "p": 2},
+        {"p": "inf", "seed": 7},
+        {"c": 1e-07},
+        {"data": "a/b.npz"},
+        {"data": "7"},
+        {"p": [1, 2]},
+    ],
+)
+def test_a_derived_name_is_a_file_name_that_says_its_recipe(tiny, changes):
+    name = experiments.derived_name("two", changes)
+    assert "/" not in name and " " not in name
+    assert experiments.recipe_settings("quick", name) == {"data": "toy", "epochs": 3, "pause": 0.2, "c": 0.5} | changes
+
+
+def test_a_name_may_be_derived_again():
+    assert experiments.derived_name("two--c=0.1,p=2", {"c": 0.3}) == "two--c=0.3,p=2"
+
+
+def test_an_override_goes_to_the_notebook_or_to_the_recipes_that_set_it(tiny):
+    spec = experiments.artifact("quick", "fig02")
+    changed = experiments.override(spec, {"image": 5, "c": 0.7})
+    assert changed.parameters == {"image": 5, "eps": [0.1, 0.2]}
+    assert changed.models == {"natural": "one", "ours": "two--c=0.7"}
+    # pause is both: the notebook's
+    assert experiments.override(spec, {"pause": 0.5}).models == spec.models
+    assert experiments.override(spec, {"epochs": 5}).models == {"natural": "one--epochs=5", "ours": "two--epochs=5"}
+    # a value that is there already needs no new model
+    assert experiments.override(spec, {"c": 0.5}).models == spec.models
+
+
+def test_an_override_that_nothing_takes_is_refused(tiny):
+    spec = experiments.artifact("quick", "fig01")
+    with pytest.raises(ExperimentError, match="no model of fig01 sets c: one leave it at its default"):
+        experiments.override(spec, {"c": 0.1})
+    with pytest.raises(ExperimentError, match="no parameter of fig01 called 'imge'; did you mean image"):
+        experiments.override(spec, {"imge": 1})
+    with pytest.raises(ExperimentError, match="parameter models is set by the pipeline"):
+        experiments.override(spec, {"models": {}})
+
+
+def test_parameters_are_read_from_the_tagged_cell(tiny):
+    assert experiments.notebook_parameters("draw")["eps"] == [0.1]
+    tiny(cells=[("code", ["parameters"], "import os\nx = os.getcwd()\n")])
+    with pytest.raises(ExperimentError, match=r"notebooks/draw.ipynb has a parameter that is not a plain value"):
+        experiments.notebook_parameters("draw")
+    tiny(cells=[("code", [], "x = 1")])
+    with pytest.raises(ExperimentError, match=r"notebooks/draw.ipynb has no cell tagged parameters"):
+        experiments.notebook_parameters("draw")
+
+
+def test_places_follow_the_environment(tiny, monkeypatch, tmp_path):
+    assert experiments.build_dir("quick") == tmp_path / "build" / "quick"
+    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "elsewhere"))
+    assert experiments.build_dir("paper") == tmp_path / "elsewhere" / "paper"
+
+
+def test_numbers_of_yaml_1_2_and_safe_tags_only(tmp_path):
+    (tmp_path / "x.yml").write_text("a: 1e-3\nb: !!python/name:os.system\n")
+    with pytest.raises(ExperimentError, match=r"x.yml, line 2"):
+        experiments.read_yaml(tmp_path / "x.yml")
+    assert yaml.load("a: 1e-3", Loader=experiments._Loader) == {"a": 0.001}

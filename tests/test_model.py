@@ -1,0 +1,93 @@
+"""The networks of A.3: shapes, normalisation, and what softening keeps."""
+
+import pytest
+import torch
+from toys import images
+from torch import nn
+
+from paperlib import model
+
+
+@pytest.mark.parametrize("network", model.NETWORKS)
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 9, 13)])
+def test_every_network_gives_logits_for_every_shape(network, shape):
+    built = model.build(network, width=2, fc=8, shape=shape, classes=5)
+    assert built(torch.rand(3, *shape)).shape == (3, 5)
+
+
+def test_the_mnist_network_is_the_challenges():
+    built = model.build("mnist", width=32, fc=1024)
+    # conv 5x5x1x32 and 5x5x32x64, 7x7x64 to 1024, 1024 to 10, with biases
+    assert sum(weight.numel() for weight in built.parameters()) == 832 + 51264 + 3212288 + 10250
+
+
+def test_the_cifar_network_has_five_convolutions_and_the_resnet_twenty_layers():
+    convolutions = [m for m in model.build("cifar", width=4, shape=(3, 32, 32)).modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) == 5
+    resnet = model.build("resnet", width=4, shape=(3, 32, 32))
+    layers = [m for m in resnet.modules() if isinstance(m, nn.Linear | nn.Conv2d) and m.weight.shape[-1] != 1]
+    assert len(layers) == 20
+
+
+def test_normalisation_is_the_first_layer_and_travels_with_the_weights():
+    mean, std = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([1.0, 2.0, 4.0])
+    built = model.build("linear", width=1, shape=(3, 4, 4), mean=mean, std=std)
+    x = images(2, (3, 4, 4), dtype=torch.float32)
+    assert torch.allclose(built[0](x)[:, 2], (x[:, 2] - 0.3) / 4)
+    other = model.build("linear", width=1, shape=(3, 4, 4))
+    other.load_state_dict(built.state_dict())
+    assert torch.equal(other(x), built(x))
+
+
+def test_softened_tends_to_the_relu_network_and_leaves_it_alone():
+    torch.manual_seed(0)
+    built = model.build("mnist", width=2, fc=8, shape=(1, 8, 8)).eval()
+    x = images(4, (1, 8, 8), dtype=torch.float32)
+    with torch.no_grad():
+        far, near = (float((model.softened(built, beta)(x) - built(x)).abs().max()) for beta in (2.0, 2000.0))
+    assert near < 1e-3 < far
+    assert sum(isinstance(m, nn.ReLU) for m in built.modules()) == 3
+    assert not any(isinstance(m, nn.ReLU) for m in model.softened(built, 2.0).modules())
+
+
+def test_softened_replaces_a_relu_that_is_used_twice():
+    relu = nn.ReLU()
+    softened = model.softened(nn.Sequential(nn.Linear(4, 4), relu, nn.Linear(4, 4), relu), 1.0)
+    assert [type(m) for m in softened] == [nn.Linear, nn.Softplus, nn.Linear, nn.Softplus]
+
+
+def test_softened_reuses_the_weights_as_a_copy():
+    built = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    copied = model.softened(built, 1.0)
+    assert torch.equal(copied[0].weight, built[0].weight)
+    assert copied[0].weight.data_ptr() != built[0].weight.data_ptr()
+
+
+def test_softplus_is_the_activation_asked_for():
+    built = model.build("cifar", width=2, shape=(3, 8, 8), activation="softplus", beta=3.0)
+    assert {m.beta for m in built.modules() if isinstance(m, nn.Softplus)} == {3.0}
+    assert not any(isinstance(m, nn.ReLU) for m in built.modules())
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: model.build("vgg", width=1), "network is 'vgg'; allowed are mnist, cifar, resnet, linear"),
+        (lambda: model.build("mnist", width=0), "width is 0 and fc is 256; allowed are integers of at least 1"),
+        (lambda: model.build("mnist", width=1, fc=0), "width is 1 and fc is 0; allowed are integers of at least 1"),
+        (lambda: model.build("mnist", width=1, shape=(1, 3, 9)), "images are 3 x 9 pixels; allowed are at least 4 x 4"),
+        (lambda: model.build("mnist", width=1, activation="gelu"), "activation is 'gelu'; allowed are relu, softplus"),
+        (lambda: model.activation_layer("softplus", 0.0), "beta is 0.0; allowed is a positive number"),
+        (lambda: model.softened(nn.Sequential(nn.ReLU()), -1.0), "beta is -1.0; allowed is a positive number"),
+        (lambda: model.softened(nn.Linear(2, 2), 1.0), "model has no nn.ReLU module; softened() allows networks whose "
+         "ReLUs are modules"),
+        (lambda: model.build("linear", width=1)(torch.rand(2, 3, 28, 28)),
+         "x has shape (2, 3, 28, 28); allowed is (n, 1, h, w), as in training"),
+        (lambda: model.build("linear", width=1)(torch.rand(2, 28, 28)),
+         "x has shape (2, 28, 28); allowed is (n, 1, h, w), as in training"),
+    ],
+)  # fmt: skip
+def test_wrong_input_meets_one_sentence(call, sentence, unhooked):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert str(caught.value) == sentence

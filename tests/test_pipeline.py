@@ -1,0 +1,306 @@
+"""Whole runs of a tiny project: nothing is done twice, nothing stale is kept, and nothing is lost to a kill."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import DRAW, HERE, Project, epochs, notebook
+
+from paperlib import pipeline
+
+# --- what reruns ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_does_everything_once_and_a_second_run_nothing(project):
+    said = project.make()
+    assert "[ 6/6] book html" in said
+    assert said.rstrip().endswith("index.html")
+    before = project.products()
+    assert epochs(project) == {f"{name} {epoch}": 1 for name in ("one", "two") for epoch in range(3)}
+    began = time.monotonic()
+    assert "[" not in project.make()
+    assert time.monotonic() - began < 15
+    assert sorted(project.lines("executed.txt")) == ["fig01", "fig02"]
+    assert project.lines("books.txt") == ["built"]
+    assert project.products() == before
+
+
+def test_one_changed_parameter_reruns_only_its_figure_and_the_book(project):
+    project.make()
+    project.edit("experiments.yml", "image: 2", "image: 7")
+    project.make()
+    assert sorted(project.lines("executed.txt")) == ["fig01", "fig02", "fig02"]
+    assert set(epochs(project).values()) == {1}
+    assert len(project.lines("books.txt")) == 2
+    assert json.loads((project.build / "results" / "fig02.json").read_text())["values"]["image"] == 7
+
+
+def test_one_changed_recipe_retrains_its_model_and_redraws_its_figures(project):
+    project.make()
+    project.edit("experiments.yml", "c: 0.5", "c: 0.6")
+    project.make()
+    assert epochs(project)["one 0"] == 1
+    assert epochs(project)["two 0"] == 2
+    assert sorted(project.lines("executed.txt")) == ["fig01", "fig02", "fig02"]
+
+
+def test_a_comment_in_the_training_code_retrains_nothing_but_a_change_does(project):
+    project.make()
+    project.edit("paperlib/train.py", '"""A toy Recipe."""', '"""A toy Recipe, reworded."""  # and a comment')
+    project.make()
+    assert set(epochs(project).values()) == {1}
+    assert sorted(project.lines("executed.txt")) == ["fig01", "fig02"]
+    project.edit("paperlib/train.py", "c: float = 0.0", "c: float = 0.25")
+    project.make()
+    assert set(epochs(project).values()) == {2}
+
+
+def test_a_change_in_the_snakefile_is_seen(project):
+    project.make()
+    project.edit("Snakefile", " site --profile", " site --step --profile")
+    project.make()
+    assert project.lines("books.txt") == ["built", "built"]
+    assert sorted(project.lines("executed.txt")) == ["fig01", "fig02"]
+
+
+def test_moving_the_folder_makes_nothing_stale(project):
+    project.make()
+    moved = project.root.rename(project.root.with_name("moved here"))
+    project.root, project.build = moved, moved / "build" / "quick"
+    project.make()
+    assert sorted(project.lines("executed.txt")) == ["fig01", "fig02"]
+    assert project.lines("books.txt") == ["built"]
+
+
+def test_a_lost_model_is_trained_again_and_its_unchanged_figures_are_kept(project):
+    project.make()
+    (project.build / "models" / "one.safetensors").unlink()
+    project.make()
+    assert epochs(project)["one 0"] == 2
+    assert epochs(project)["two 0"] == 1
+    assert sorted(project.lines("executed.txt")) == ["fig01", "fig02"]
+
+
+def test_a_model_trained_elsewhere_is_taken_as_it_is(project, finished):
+    models = project.build / "models"
+    models.mkdir(parents=True)
+    for name in ("one", "two"):
+        (models / f"{name}.safetensors").write_text(finished[f"models/{name}.safetensors"])
+    project.make()
+    assert project.lines("epochs.txt") == []
+
+
+def test_the_build_folder_may_be_elsewhere(project):
+    project.make(PAPERLIB_BUILD="other place")
+    assert (project.root / "other place" / "quick" / "html" / "index.html").is_file()
+    assert not (project.root / "build").exists()
+
+
+def test_executed_notebooks_do_not_tell_where_they_ran(finished):
+    text = finished["notebooks/fig01.ipynb"]
+    assert "/tmp/" not in text and "papermill" not in text
+    assert json.loads(text)["cells"][2]["source"].count('out = ""') == 1
+
+
+# --- what fails ----------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_notebook_stays_readable_and_the_rest_goes_on(project):
+    project.edit("experiments.yml", "{image: 2,", "{fail: true, image: 2,")
+    status, said = project.run("book")
+    assert status == 2
+    assert "execute fig02: fig02 failed in notebooks/draw.ipynb: AssertionError: asked to fail" in said
+    assert "Traceback" not in said and len(said.splitlines()) < 15
+    failed = json.loads((project.build / "logs" / "fig02.ipynb").read_text())
+    assert any(output["output_type"] == "error" for cell in failed["cells"] for output in cell.get("outputs", []))
+    assert "build/quick/logs/fig02.ipynb" in said
+    project.edit("experiments.yml", "fail: true, ", "")
+    project.make()
+    assert project.lines("executed.txt").count("fig01") == 1
+
+
+def test_a_notebook_without_a_result_is_refused(project):
+    (project.root / "notebooks" / "draw.ipynb").write_text(notebook(DRAW[:2]))
+    status, said = project.run("book")
+    assert status == 2
+    assert "fig01 failed: notebooks/draw.ipynb wrote no fig01.json" in said
+    assert not (project.build / "notebooks").exists()
+
+
+def test_missing_data_are_one_sentence(project):
+    status, said = project.run("book", NO_DATA="1")
+    assert status == 2
+    assert said.count("data set toy is not at hand") == 1
+    assert project.lines("epochs.txt") == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("image: 1", "imgae: 1", "'imgae'; did you mean image?"),
+        ("image: 1", "image: one", "parameter image of artifact fig01 (quick) is 'one'; allowed is a whole number"),
+        ("image: 1", "out: here", "parameter out of artifact fig01 (quick) is set by the pipeline"),
+        ("notebook: draw", "notebook: drow", "notebook 'drow' is not in notebooks/, which has draw"),
+        ("ours: two}", "ours: tow}", "there is no model of profile quick called 'tow'; did you mean two?"),
+        ("c: 0.5}", "k: 0.5}", "there is no field of model two (quick) called 'k'"),
+        ("epochs: 3, pause: 0.2, c", "epochs: 0, c", "model two (quick): epochs is 0; allowed is at least 1"),
+        ("image: 1", "image: 1, image: 2", "experiments.yml, line 13: the key 'image' is given twice"),
+        ("place: Fig. 1", "", "artifact fig01 of experiments.yml lacks 'place'"),
+    ],
+)
+def test_a_wrong_experiment_is_refused_before_anything_runs(project, old, new, sentence):
+    project.edit("experiments.yml", old, new)
+    status, said = project.run("book")
+    assert status == 2
+    assert said.count("\n") == 1 and sentence in said
+    assert not project.build.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("book", "--profile", "quik"), "there is no profile called 'quik'; did you mean quick?"),
+        (("figure", "fig77"), "there is no artifact called 'fig77'"),
+        (("figure", "fig01", "--set", "imag=3"), "there is no parameter of fig01 called 'imag'; did you mean image?"),
+        (("figure", "fig01", "--set", "image=x"), "parameter image is 'x'; allowed is a whole number such as 0"),
+        (("figure", "fig01", "--set", "c=0.1"), "no model of fig01 sets c"),
+        (("figure", "fig01", "--profile", "smoke"), "artifact fig01 is not part of profile smoke; it has quick"),
+        (("figure", "fig02", "--set", "epochs=0"), "epochs is 0; allowed is at least 1"),
+        (("execute", "fig01", "image=3"), "add --out DIR or use figure"),
+        (("train", "three"), "there is no model of profile quick called 'three'"),
+    ],
+)
+def test_a_wrong_command_is_refused_before_anything_runs(project, arguments, sentence):
+    status, said = project.run(*arguments)
+    assert status == 2
+    assert said.startswith("paperlib: ") and said.count("\n") == 1 and sentence in said
+    assert not project.build.exists()
+
+
+# --- one figure again ----------------------------------------------------------------------------------------------
+
+
+def test_a_figure_with_new_parameters_overwrites_nothing(project):
+    project.make()
+    before = project.products()
+    status, said = project.run("figure", "fig01", "--set", "image=3 eps=[0.1, 0.3]")
+    assert status == 0, said
+    folder = next((project.build / "reruns").iterdir())
+    assert folder.name.startswith("fig01-")
+    assert str(folder / "fig01.ipynb") in said
+    values = json.loads((folder / "fig01.json").read_text())["values"]
+    assert (values["image"], values["eps"]) == (3, [0.1, 0.3])
+    assert project.products() == before
+    assert project.run("figure", "fig01", "--set", "image=3 eps=[0.1, 0.3]")[0] == 0
+    assert project.lines("executed.txt").count("fig01") == 2
+
+
+def test_a_recipe_field_retrains_only_the_models_that_set_it(project):
+    status, said = project.run("figure", "fig02", "--set", "c=0.7 image=4")
+    assert status == 0, said
+    trained = {path.stem for path in (project.build / "models").glob("*.safetensors")}
+    assert trained == {"one", "two--c=0.7"}
+    assert json.loads((project.build / "models" / "two--c=0.7.safetensors").read_text())["c"] == 0.7
+    assert not (project.build / "results").exists()
+
+
+# --- make ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_make(project) -> Project:
+    """The tiny project with the real Makefile and an environment that needs no installing."""
+    shutil.copy(HERE / "Makefile", project.root)
+    (project.root / "requirements.txt").write_text("")
+    return project
+
+
+def make(project: Project, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Runs make in the project."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PAPERLIB_", "MAKE", "MFLAGS"))} | environment
+    done = subprocess.run(["make", *arguments], cwd=project.root, env=env, capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout + done.stderr
+
+
+def script(path, text: str) -> str:
+    """An executable shell script."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IEXEC)
+    return str(path)
+
+
+def test_make_runs_in_a_path_with_spaces(with_make):
+    script(with_make.root / ".venv" / "bin" / "python", f'exec "{sys.executable}" "$@"')
+    (with_make.root / ".venv" / "installed").touch()
+    status, said = make(with_make, "book")
+    assert status == 0, said
+    assert (with_make.build / "html" / "index.html").is_file()
+    status, said = make(with_make, "figure", "FIG=fig01", "P=image=3 eps=[0.1, 0.3]")
+    assert status == 0, said
+    assert list((with_make.build / "reruns").iterdir())
+    status, said = make(with_make, "figure")
+    assert status == 2 and "FIG is missing" in said
+    (with_make.root / "build" / "data").mkdir()
+    assert make(with_make, "clean")[0] == 0
+    assert [path.name for path in (with_make.root / "build").iterdir()] == ["data"]
+
+
+def test_make_without_a_recent_python_says_what_to_install(with_make, tmp_path):
+    old = script(tmp_path / "old python", "exit 1")
+    status, said = make(with_make, "book", f"PYTHON={old}")
+    assert status == 2
+    assert f"Python 3.11 or newer is needed and {old} is not: install it" in said
+    assert not (with_make.root / ".venv").exists()
+
+
+def test_make_without_venv_says_what_to_install(with_make, tmp_path):
+    bare = script(tmp_path / "bare python", 'case "$2" in *ensurepip*) exit 1;; *) exit 0;; esac')
+    status, said = make(with_make, "book", f"PYTHON={bare}")
+    assert status == 2
+    assert f"{bare} lacks the venv module: install it (apt install python3-venv)" in said
+    assert not (with_make.root / ".venv").exists()
+
+
+def test_make_without_a_registry_says_so_and_can_be_repeated(with_make, tmp_path):
+    pip_fails = 'case "$*" in *"-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python;; *"-m pip"*) exit 1;; esac'
+    broken = script(tmp_path / "offline python", pip_fails)
+    for _ in range(2):
+        status, said = make(with_make, "book", f"PYTHON={broken}")
+        assert status == 2
+        assert "The installation failed (see above): a package registry must be reachable" in said
+    assert not (with_make.root / ".venv" / "installed").exists()
+
+
+# --- parts ---------------------------------------------------------------------------------------------------------
+
+
+def test_modules_follow_imports_and_leave_out_what_only_schedules():
+    source = "from paperlib import attack\nimport numpy\nfrom paperlib.pipeline import train"
+    found = pipeline.modules(source)
+    assert {"attack", "objective"} <= set(found)
+    assert not {"pipeline", "experiments", "train"} & set(found)
+
+
+def test_code_digest_ignores_comments_and_docstrings_only(tmp_path):
+    def digest(text: str) -> str:
+        (tmp_path / "m.py").write_text(text)
+        return pipeline.code_digest([tmp_path / "m.py"])
+
+    plain = digest('"""Doc."""\ndef f(x):\n    """Doc."""\n    return x + 1\n')
+    assert plain == digest('"""Other."""\n\n\ndef f( x ):  # why\n    """Other."""\n    return (x + 1)\n')
+    assert plain != digest('"""Doc."""\ndef f(x):\n    """Doc."""\n    return x + 2\n')
+
+
+def test_write_atomic_leaves_the_old_file_when_it_cannot_write(tmp_path, monkeypatch):
+    target = tmp_path / "file"
+    pipeline.write_atomic(target, "old")
+    monkeypatch.setattr(pipeline.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        pipeline.write_atomic(target, "new")
+    assert target.read_text() == "old"

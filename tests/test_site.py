@@ -1,0 +1,161 @@
+"""The built book in a real browser: it loads nothing from outside, and shows its mathematics and figures."""
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
+
+from paperlib import experiments
+
+HTML = experiments.ROOT / "build" / "quick" / "html"
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars"
+)
+# what the page says of itself once scripts, fonts and mathematics are done
+LOOK = """
+const done = arguments[arguments.length - 1];
+const ready = window.MathJax && MathJax.startup ? MathJax.startup.promise : Promise.resolve();
+ready.then(() => document.fonts.ready).then(() => {
+  const all = (selector) => Array.from(document.querySelectorAll(selector));
+  done({
+    width: document.scrollingElement.scrollWidth,
+    window: document.documentElement.clientWidth,
+    broken: all("img").filter((each) => !each.naturalWidth).map((each) => each.src),
+    pictures: all("article img, article .js-plotly-plot, article table").length,
+    math: all("article .math").length,
+    plain: all("article .math").filter((each) => !each.querySelector("mjx-container")).length,
+    wrong: all("mjx-merror").map((each) => each.textContent),
+  });
+});
+"""
+
+
+def absent(reason: str):
+    """Skips; in continuous integration fails, where everything has to be there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Headless Chromium with a fresh profile."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not chromium or not driver:
+        absent("no Chromium with chromedriver here (apt install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    chrome.set_script_timeout(30)
+    yield chrome
+    chrome.quit()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def serve():
+    """A function that serves a folder on this machine and returns its address."""
+    servers = []
+
+    def start(folder: Path) -> str:
+        handler = functools.partial(_Quiet, directory=str(folder))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+def faults(browser, site: str, page: str, screen: str) -> list[str]:
+    """What is wrong with one page at one width; empty when all is well."""
+    width, height = WIDTHS[screen]
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": screen == "phone"}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    for log in ("performance", "browser"):
+        browser.get_log(log)
+    browser.get(site + page)
+    WebDriverWait(browser, 30).until(lambda b: b.execute_script("return document.readyState") == "complete")
+    seen = browser.execute_async_script(LOOK)
+    found = [f"picture {source} does not show" for source in seen["broken"]]
+    found += [f"mathematics does not parse: {text}" for text in seen["wrong"]]
+    if seen["plain"]:
+        found.append(f"{seen['plain']} of {seen['math']} formulas are not rendered")
+    if seen["width"] > seen["window"]:
+        found.append(f"the page is {seen['width']} px wide in a window of {seen['window']} px")
+    if page.startswith("figures/") and not seen["pictures"]:
+        found.append("a figure's page without a picture or table")
+    found += [f"console: {entry['message']}" for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    return [f"{page} ({screen}): {fault}" for fault in found + network_faults(browser, site)]
+
+
+def network_faults(browser, site: str) -> list[str]:
+    """Requests that left the site."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    addresses = {request["request"]["url"] for request in sent}
+    local = (site, "data:", "blob:", "about:")
+    return [f"loads {address} from outside" for address in sorted(addresses) if not address.startswith(local)]
+
+
+def pages() -> list[str]:
+    """The book's own pages."""
+    found = [path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html")]
+    return sorted(page for page in found if not page.startswith("_"))
+
+
+@pytest.mark.parametrize("screen", WIDTHS)
+def test_every_page_of_the_book(browser, serve, screen):
+    if not (HTML / "index.html").is_file():
+        absent("the book is not built (make book)")
+    site = serve(HTML)
+    assert len(pages()) > 5
+    assert [fault for page in pages() for fault in faults(browser, site, page, screen)] == []
+
+
+def test_the_book_has_mathematics(browser, serve):
+    if not (HTML / "index.html").is_file():
+        absent("the book is not built (make book)")
+    site = serve(HTML)
+    browser.get(site + "3-decision-surface.html")
+    assert browser.execute_async_script(LOOK)["math"] > 3
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('<img src="missing.png">', "missing.png does not show"),
+        ("<script>console.error('oh')</script>", "console: "),
+        ("<script>nothing()</script>", "console: "),
+        ('<div style="width: 3000px">x</div>', "px wide in a window of"),
+        ('<span class="math">$x$</span>', "1 of 1 formulas are not rendered"),
+        ('<script src="http://127.0.0.1:9/x.js"></script>', "loads http://127.0.0.1:9/x.js from outside"),
+        ("<p>words only</p>", "a figure's page without a picture or table"),
+    ],
+)
+def test_each_fault_is_noticed(browser, serve, tmp_path, body, fault):
+    (tmp_path / "figures").mkdir()
+    text = f"<!DOCTYPE html><html><head><title>x</title></head><body><article>{body}</article></body></html>"
+    (tmp_path / "figures" / "page.html").write_text(text)
+    found = faults(browser, serve(tmp_path), "figures/page.html", "desktop")
+    assert any(fault in each for each in found), found
