@@ -63,7 +63,7 @@ lock:
 	fi; \
 	echo "Installing into .venv, once: about 2 GB to download, 5.5 GB on disk."; \
 	"$$found" -m venv .venv; \
-	$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt || { \
+	$(PY) -m pip install -qq --disable-pip-version-check --requirement requirements.txt || { \
 		echo "The installation failed (see above): a package registry must be reachable, and 8 GB of disk free." >&2; exit 1; \
 	}; \
 	touch $@

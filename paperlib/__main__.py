@@ -102,6 +102,23 @@ def add_train(commands) -> None:
     _add_step(command)
 
 
+def add_search(commands) -> None:
+    """``search``: choose a penalty on held-out images."""
+
+    def run(options) -> None:
+        from paperlib import search
+
+        for name in options.name:
+            result = search.search(name, options.profile)
+            for row in result["candidates"]:
+                allowed = "" if row["allowed"] else ", clean accuracy too low"
+                print(f"{name} {row['changes']}: clean {row['clean']['mean']:.1f} %, worst {row['worst']['mean']:.1f} %{allowed}")
+            print(f"{name}: chosen {result['chosen']}; {search.write(result, search.path_of(name, options.profile))}")
+
+    command = add_command(commands, run, "search", "choose a penalty's strength by one rule, on held-out images")
+    command.add_argument("name", nargs="+", help="searches of experiments.yml")
+
+
 def add_execute(commands) -> None:
     """``execute``: one notebook."""
 
@@ -279,7 +296,7 @@ def _add_step(command: argparse.ArgumentParser) -> None:
     command.add_argument("--step", action="store_true", help="stamp the step as done (used by the Snakefile)")
 
 
-COMMANDS = (add_check, add_data, add_train, add_execute, add_figure, add_book, add_site, add_evaluate,
+COMMANDS = (add_check, add_data, add_train, add_search, add_execute, add_figure, add_book, add_site, add_evaluate,
             add_indicator, add_surface, add_claims)  # fmt: skip
 
 if __name__ == "__main__":

@@ -218,17 +218,19 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 def again_cell(spec: Artifact) -> str:
     """The command that makes this figure again, and the parameters worth changing."""
-    given = " ".join(f"{name}={_flow(value)}" for name, value in spec.parameters.items())
-    profile = "" if spec.profile == "quick" else f" PROFILE={spec.profile}"
+    command = f"make figure FIG={spec.key}" + ("" if spec.profile == "quick" else f" PROFILE={spec.profile}")
     comments = parameter_comments(experiments.parameters_source(spec.notebook))
     values = experiments.notebook_parameters(spec.notebook) | spec.parameters
     own = [name for name in values if name not in experiments.PIPELINE_PARAMETERS]
+    # those of the figure itself first; long ones would hide the command
+    short = [name for name in [*spec.parameters, *own] if len(_flow(values[name])) < 20]
+    given = " ".join(f"{name}={_flow(values[name])}" for name in list(dict.fromkeys(short))[:4])
     rows = [[f"`{name}`", f"`{_flow(values[name])}`", comments.get(name, "")] for name in own]
     table = _table(["Parameter", "On this page", "Meaning"], rows)
     return (
         "## Make this figure again\n\n"
         "::::{admonition} One command, with any parameter changed\n:class: tip\n\n"
-        f"```sh\nmake figure FIG={spec.key}{profile} P='{given}'\n```\n\n"
+        f"```sh\n{command}\n{command} P='{given}'\n```\n\n"
         "It writes into a folder of its own under `build/` and overwrites nothing. A field of the models' recipes, "
         "such as `c`, is a parameter too: those models are then trained anew.\n\n"
         f":::{{dropdown}} The parameters of this figure\n{table}:::\n::::\n"
@@ -255,14 +257,15 @@ def _flow(value: object) -> str:
 def provenance_cell(key: str, record: dict) -> str:
     """What the page was made of, and its downloads."""
     data = record.get("data") or {}
+    sets = [data, *data.get("others", [])] if data else []
     machine = record.get("environment", {}).get("machine", {})
     models = [f"{role}: {m['name']} ({m['sha256'][:12]})" for role, m in record.get("models", {}).items()]
     rows = {
         "Profile": record["profile"],
-        "Data": f"{data['name']}, {data['n']} images, sha256 {data['sha256'][:12]}" if data else "none",
+        "Data": "<br>".join(f"{d['name']}, {d['n']} images, sha256 {d['sha256'][:12]}" for d in sets) or "none",
         "Models (sha256)": "<br>".join(models) or "none",
         "Seeds": ", ".join(f"{name} {seed}" for name, seed in (record.get("seeds") or {}).items()) or "none",
-        "Commit": (record.get("git_commit") or "not from a repository")[:12],
+        "Commit": _commit(record.get("git_commit")),
         "Machine": ", ".join(f"{name} {value}" for name, value in machine.items() if value is not None),
         "Started": record["started"],
         "Seconds": str(record["seconds"]),
@@ -271,6 +274,12 @@ def provenance_cell(key: str, record: dict) -> str:
     files = {"ipynb": "executed notebook", "json": "result and parameters (JSON)", "csv": "numbers (CSV)"}
     links = " · ".join(f"{{download}}`{title} <downloads/{key}.{kind}>`" for kind, title in files.items())
     return f"## Provenance\n\n{table}\nDownloads: {links}\n"
+
+
+def _commit(commit: str | None) -> str:
+    if commit is None:
+        return "not run from a repository"
+    return commit[:12] + (", with uncommitted changes" if commit.endswith("+") else "")
 
 
 def as_csv(values: dict) -> str:
@@ -312,10 +321,27 @@ def stage_figure(spec: Artifact, numbers: Numbers, folder: Path) -> None:
     _write_json(downloads / f"{spec.key}.ipynb", notebook)
     shutil.copy(place / "results" / f"{spec.key}.json", downloads)
     (downloads / f"{spec.key}.csv").write_text(as_csv(record["values"]), encoding="utf-8")
+    notebook["cells"] = page_cells(notebook["cells"])
     for number, text in enumerate(appended_cells(spec, numbers, record)):
         cell = {"cell_type": "markdown", "id": f"appended-{number}", "metadata": {}, "source": text}
         notebook["cells"].append(cell)
     _write_json(folder / f"{spec.key}.ipynb", notebook)
+
+
+def page_cells(cells: list[dict]) -> list[dict]:
+    """A notebook's cells as its page has them: code joined up to the next output, and no summary for tests."""
+    page, waiting = [], []
+    for cell in cells:
+        if "nbval-check-output" in cell["metadata"].get("tags", []):
+            continue
+        if cell["cell_type"] == "code":
+            waiting.append("".join(cell["source"]))
+            if not cell["outputs"]:
+                continue
+            cell = cell | {"source": "\n\n".join(waiting)}
+            waiting = []
+        page.append(cell)
+    return page
 
 
 def _titled(notebook: dict, title: str) -> dict:
@@ -414,6 +440,24 @@ def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:
         warnings = list(dict.fromkeys(re.findall(r"(?m)^.*(?:WARNING|ERROR): .*$", plain)))
         quoted = "; ".join(warnings[:10]) or "no warning was printed"
         raise BookError(f"the book has {len(warnings)} warnings, which count as errors: {quoted}; read {log}")
+
+
+def setup(app) -> dict[str, object]:
+    """The book's Sphinx extension (named in ``_config.yml``): each script once on a page, and none from outside."""
+    # after every extension that adds scripts to a page
+    app.connect("html-page-context", _tidy_scripts, priority=999)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _tidy_scripts(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Drops scripts added twice (MathJax, settings of extensions) and thebe, which would load code from a network."""
+    kept = {}
+    for script in context.get("script_files", []):
+        content = str(script.filename or script.attributes.get("body"))
+        if "thebe" not in content:
+            kept.setdefault(content, script)
+    # in place: Sphinx holds the same list
+    context["script_files"][:] = kept.values()
 
 
 def _replace_folder(new: Path, target: Path) -> None:

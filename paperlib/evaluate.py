@@ -60,8 +60,11 @@ def mcnemar(first: Bool[Tensor, "n"], second: Bool[Tensor, "n"]) -> dict[str, fl
     """Exact two-sided test whether two networks are right equally often on the same images (McNemar 1947).
 
     ``difference`` is accuracy of first minus second in points, ``low``/``high`` its 95 % interval (paired, Wald with
-    Bonett and Price's adjustment, 2012), ``p`` the exact binomial p-value.
+    Bonett and Price's adjustment, 2012), ``p`` the exact binomial p-value. Raises ValueError unless both have flags of
+    the same images.
     """
+    reject(len(first) != len(second) or len(first) == 0, f"first has {len(first)} images and second {len(second)}; "
+           "allowed is the same number, at least one")  # fmt: skip
     first, second = first.bool(), second.bool()
     n, b, c = len(first), int((first & ~second).sum()), int((~first & second).sum())
     tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1)) / 2 ** (b + c) if b + c else 0.5

@@ -64,8 +64,9 @@ def _load(path: Path, _modified: int) -> dict[str, dict]:
         if not isinstance(content, dict) or not isinstance(content.get(section), dict):
             raise ExperimentError(f"experiments.yml lacks the section {section!r}")
     for section in content:
-        if section not in ("recipes", "artifacts") and not str(section).startswith("x-"):
-            raise ExperimentError(f"experiments.yml has a section {section!r}; allowed are recipes, artifacts, x-...")
+        if section not in ("recipes", "searches", "artifacts") and not str(section).startswith("x-"):
+            allowed = "recipes, searches, artifacts, x-..."
+            raise ExperimentError(f"experiments.yml has a section {section!r}; allowed are {allowed}")
     columns = list(content["recipes"])
     for key, entry in content["artifacts"].items():
         where = f"artifact {key} of experiments.yml"

@@ -217,23 +217,25 @@ def edges(x: Float[Tensor, "n c h w"], *, share: float = 0.25) -> Bool[Tensor, "
 
 
 def slice_derivatives(
-    model: Callable, x: Float[Tensor, "c h w"], y: int, v: Float[Tensor, "c h w"], t: float, *,
+    model: Callable, x: Float[Tensor, "c h w"], y: int, v: Float[Tensor, "c h w"], t: Float[Tensor, "k"], *,
     objective: Callable = decision,
-) -> tuple[float, float, float]:  # fmt: skip
-    """S, dS/dt and d2S/dt2 of the slice t -> S(x + t v), by automatic differentiation; the second is 0 for ReLU."""
-    label = torch.tensor([y], device=x.device)
+) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"], Float[Tensor, "k"]]:  # fmt: skip
+    """S, dS/dt and d2S/dt2 of the slice t -> S(x + t v), by automatic differentiation; the last is 0 for ReLU."""
+    labels = torch.full((len(t),), y, device=x.device)
     with evaluating(model), torch.enable_grad():
-        at = torch.tensor(t, dtype=x.dtype, device=x.device, requires_grad=True)
-        value = objective(model((x + at * v)[None]), label)[0]
-        slope = _derivative(value, at)
+        at = t.detach().to(x).requires_grad_(True)
+        values = objective(model(x + at.view(-1, 1, 1, 1) * v), labels)
+        slope = _derivative(values, at)
         second = _derivative(slope, at)
-    return float(value), float(slope), float(second)
+    return values.detach(), slope.detach(), second.detach()
 
 
-def _derivative(value: Tensor, at: Tensor) -> Tensor:
-    if not value.requires_grad:
+def _derivative(values: Tensor, at: Tensor) -> Tensor:
+    if not values.requires_grad:
         return torch.zeros_like(at)
-    (gradient,) = torch.autograd.grad(value, at, create_graph=True, allow_unused=True, materialize_grads=True)
+    (gradient,) = torch.autograd.grad(
+        values.sum(), at, create_graph=True, allow_unused=True, materialize_grads=True
+    )
     return gradient
 
 

@@ -1,12 +1,12 @@
 """Numbers instead of eyes: how flat, how steep, how rough, how blank a surface is.
 
-The measures are pure functions of values on a grid ``(..., beta, alpha)`` (rows beta, columns alpha) and return one number
-for each leading index, an image or a pair of directions; the rest averages over those, with 95 % intervals. Distances are
-in units of the axes, and *the square* of size eps is the part of the grid with ``max(abs(alpha), abs(beta)) <= eps``.
+The measures are pure functions of values on a grid ``(..., beta, alpha)`` (rows beta, columns alpha) and return one
+number for each leading index, an image or a pair of directions; the rest averages over those, with 95 % intervals.
+Distances are in steps of the axes, and *the square* of size eps is where both coordinates are at most eps.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,22 +15,23 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from paperlib import indicator, surface
-from paperlib.evaluate import Interval, accuracy, mcnemar, mean_interval, median_interval
+from paperlib.evaluate import Interval, accuracy, mcnemar, mean_interval, median_interval, survivors
 from paperlib.objective import ATTACKED, SURFACES, decision
 from paperlib.state import evaluating, reject
 
 Grids = Float[np.ndarray, "... beta alpha"]
-Axis = Float[np.ndarray, "k"]
-PerImage = Float[np.ndarray, "..."]
+Alpha, Beta, Axis = Float[np.ndarray, "alpha"], Float[np.ndarray, "beta"], Float[np.ndarray, "k"]
+PerImage = Float[np.ndarray, "..."] | float
 
 # One surface.
 
 
-def inside(alpha: Axis, beta: Axis, eps: float, *, ball: bool = False) -> Bool[np.ndarray, "beta alpha"]:
-    """The grid points of the square of size ``eps``; with ``ball`` those with ``|alpha| + |beta| <= eps``, the section of the
-    l-infinity ball by a plane of two sign vectors (a corner of the square moves some pixels by 2 eps).
+def inside(alpha: Alpha, beta: Beta, eps: float, *, ball: bool = False) -> Bool[np.ndarray, "beta alpha"]:
+    """The grid points of the square of size ``eps``; with ``ball`` those whose coordinates add up to at most ``eps``.
 
-    Raises ValueError for a negative ``eps``.
+    That is the section of the l-infinity ball by a plane of two sign vectors, a diamond: where both move a pixel the
+    same way the steps add up, so that a corner of the square moves some pixels by 2 eps. ValueError for a negative
+    ``eps``.
     """
     reject(eps < 0, f"eps is {eps}; allowed is a number of at least 0")
     a, b = np.abs(alpha)[None, :], np.abs(beta)[:, None]
@@ -38,46 +39,47 @@ def inside(alpha: Axis, beta: Axis, eps: float, *, ball: bool = False) -> Bool[n
     return (a + b if ball else np.maximum(a, b)) <= eps * (1 + 1e-9) + 1e-12
 
 
-def plateau(S: Grids, alpha: Axis, beta: Axis, eps: float = math.inf, *, ball: bool = False) -> PerImage:
+def plateau(S: Grids, alpha: Alpha, beta: Beta, eps: float = math.inf, *, ball: bool = False) -> PerImage:
     """Share (percent) of the square of size ``eps``, or of the ball's section, on which S > 0."""
     return 100 * (S[..., inside(alpha, beta, eps, ball=ball)] > 0).mean(-1)
 
 
-def steepness(values: Grids, alpha: Axis, beta: Axis) -> Grids:
-    """Length of the gradient at every grid point by central differences, per axis unit."""
+def steepness(values: Grids, alpha: Alpha, beta: Beta) -> Grids:
+    """Length of the gradient at every grid point by central differences, per step of the axes."""
     return np.hypot(np.gradient(values, alpha, axis=-1), np.gradient(values, beta, axis=-2))
 
 
-def slope(values: Grids, alpha: Axis, beta: Axis, eps: float = math.inf) -> PerImage:
+def slope(values: Grids, alpha: Alpha, beta: Beta, eps: float = math.inf) -> PerImage:
     """Mean steepness over the square of size ``eps``."""
     return steepness(values, alpha, beta)[..., inside(alpha, beta, eps)].mean(-1)
 
 
-def origin(values: Grids, alpha: Axis, beta: Axis) -> PerImage:
+def origin(values: Grids, alpha: Alpha, beta: Beta) -> PerImage:
     """The value at (0, 0). Raises ValueError if the grid has no such point."""
     row, column = (int(np.argmin(np.abs(axis))) for axis in (beta, alpha))
-    nearest = max(abs(beta[row]), abs(alpha[column]))
-    reject(nearest > 1e-9, f"the grid point nearest to the origin is {nearest:g} away; allowed are grids that hold (0, 0)")
+    nearest = max(abs(float(beta[row])), abs(float(alpha[column])))
+    reject(nearest > 1e-9, f"the grid's nearest point to (0, 0) is {nearest:g} away; allowed are grids that hold it")
     return values[..., row, column]
 
 
-def along_alpha(values: Grids, alpha: Axis, beta: Axis, t: float) -> PerImage:
+def along_alpha(values: Grids, alpha: Alpha, beta: Beta, t: float) -> PerImage:
     """The value at (t, 0), interpolated linearly along alpha. ValueError if ``t`` lies outside the grid."""
-    reject(not alpha[0] - 1e-9 <= t <= alpha[-1] + 1e-9, f"t is {t}; allowed are {alpha[0]:g} to {alpha[-1]:g}")
+    outside = not float(alpha[0]) - 1e-9 <= t <= float(alpha[-1]) + 1e-9
+    reject(outside, f"t is {t}; allowed are {alpha[0]:g} to {alpha[-1]:g}")
     line = values[..., int(np.argmin(np.abs(beta))), :]
     right = int(np.clip(np.searchsorted(alpha, t), 1, len(alpha) - 1))
     share = (t - alpha[right - 1]) / (alpha[right] - alpha[right - 1])
     return (1 - share) * line[..., right - 1] + share * line[..., right]
 
 
-def relative_drop(S: Grids, alpha: Axis, beta: Axis, eps: float) -> PerImage:
+def relative_drop(S: Grids, alpha: Alpha, beta: Beta, eps: float) -> PerImage:
     """(S(0) - S(eps u)) / S(0): 1 where the step of size ``eps`` along alpha just reaches the boundary."""
     S0 = origin(S, alpha, beta)
     return (S0 - along_alpha(S, alpha, beta, eps)) / S0
 
 
 def contours(S: Float[np.ndarray, "... k"], t: Axis, *, lines: int = 10) -> PerImage:
-    """Level lines of spacing S(0) / ``lines`` that a walk along the slice S(t) from t[0] = 0 crosses, per axis unit.
+    """Level lines of spacing S(0) / ``lines`` that a walk along the slice S(t) from t[0] = 0 crosses, per step.
 
     Averaged over all positions of the first level, so that it is the slice's total variation over the spacing.
     """
@@ -85,12 +87,12 @@ def contours(S: Float[np.ndarray, "... k"], t: Axis, *, lines: int = 10) -> PerI
     return np.abs(np.diff(S, axis=-1)).sum(-1) / spacing / (t[-1] - t[0])
 
 
-def rise(values: Grids, alpha: Axis, beta: Axis, eps: float = math.inf) -> PerImage:
+def rise(values: Grids, alpha: Alpha, beta: Beta, eps: float = math.inf) -> PerImage:
     """Mean over the square of size ``eps`` minus the value at the origin."""
     return values[..., inside(alpha, beta, eps)].mean(-1) - origin(values, alpha, beta)
 
 
-def roughness(values: Grids, alpha: Axis, beta: Axis) -> PerImage:
+def roughness(values: Grids, alpha: Alpha, beta: Beta) -> PerImage:
     """1 - R^2 of the best quadratic in (alpha, beta): 0 for a quadratic bowl, 0 as well for a constant."""
     a, b = (t.ravel() for t in np.meshgrid(alpha / np.abs(alpha).max(), beta / np.abs(beta).max()))
     basis, _ = np.linalg.qr(np.stack([np.ones_like(a), a, b, a * a, a * b, b * b], axis=1))
@@ -102,14 +104,14 @@ def roughness(values: Grids, alpha: Axis, beta: Axis) -> PerImage:
     return np.where(constant, 0.0, np.square(rest).sum(-1) / np.where(constant, 1.0, total))
 
 
-def blank(values: Grids, alpha: Axis, beta: Axis, *, below: float = 0.01) -> PerImage:
+def blank(values: Grids, alpha: Alpha, beta: Beta, *, below: float = 0.01) -> PerImage:
     """Share (percent) of grid points less steep than ``below`` times the steepest; 100 for a constant."""
     steep = steepness(values, alpha, beta)
     largest = steep.max(axis=(-2, -1), keepdims=True)
     return 100 * np.where(largest > 0, steep < below * largest, True).mean(axis=(-2, -1))
 
 
-def rank_correlation(first: Float[np.ndarray, "k"], second: Float[np.ndarray, "k"]) -> float:
+def rank_correlation(first: Float[np.ndarray, "*k"], second: Float[np.ndarray, "*k"]) -> float:
     """Spearman's rank correlation, ties at their mean rank; NaN if one of the two is constant."""
 
     def ranks(values: np.ndarray) -> np.ndarray:
@@ -140,7 +142,7 @@ MEDIANS = ("relative_drop", "distance")
 # Averages over images or over pairs of directions.
 
 
-def interval(values: Float[np.ndarray, "n"], unit: str | None = None, *, how: str = "mean") -> Interval:
+def interval(values: Sequence[float] | Float[np.ndarray, "n"], unit: str | None = None, *, how: str = "mean") -> Interval:
     """Mean or median with its 95 % bootstrap interval; percent unless a ``unit`` is named."""
     reject(how not in ("mean", "median"), f"how is {how!r}; allowed are mean, median")
     found = (mean_interval if how == "mean" else median_interval)(torch.as_tensor(np.asarray(values, dtype=float)))
@@ -148,12 +150,13 @@ def interval(values: Float[np.ndarray, "n"], unit: str | None = None, *, how: st
 
 
 def ratio(
-    first: Float[np.ndarray, "n"], second: Float[np.ndarray, "m"], *, how: str = "mean", resamples: int = 2000, seed: int = 0
-) -> Interval | None:
-    """First over second with a 95 % bootstrap interval, unit ×: of their means, of their medians, or the ``geometric`` mean
-    of the ratios one by one. Samples of equal length belong to the same images and are drawn together.
+    first: Float[np.ndarray, "n"], second: Float[np.ndarray, "m"], *, how: str = "mean", resamples: int = 2000,
+    seed: int = 0,
+) -> Interval | None:  # fmt: skip
+    """First over second with a 95 % bootstrap interval, unit ×: of their means, of their medians, or the ``geometric``
+    mean of the ratios one by one. Samples of equal length belong to the same images and are drawn together.
 
-    None where a divisor is not positive: there is no such number. Raises ValueError for another ``how``.
+    None where a divisor is not positive: there is no such number. ValueError for another ``how`` or an empty sample.
     """
     statistics = {"mean": np.mean, "median": np.median, "geometric": lambda t, axis: np.exp(np.log(t).mean(axis))}
     reject(how not in statistics, f"how is {how!r}; allowed are {', '.join(statistics)}")
@@ -261,9 +264,11 @@ def planes(
     panel: Panel, model: nn.Module, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, axis: Axis, unit: float,
     seed: int, pairs: int = 1,
 ) -> Planes:  # fmt: skip
-    """The panel's surface on the grid ``axis`` x ``axis``. In input space one around each image, ``unit`` (on the [0, 1]
-    scale) being a step of the axes; in parameter space one for each of ``pairs`` direction pairs, of the objective's mean
-    over the images, a step being the norm of the filters."""
+    """The panel's surface on the grid ``axis`` x ``axis``.
+
+    In input space one around each image, a step of the axes being ``unit`` on the [0, 1] scale; in parameter space one
+    for each of ``pairs`` pairs of directions, of the objective's mean over the images, a step being the filters' norm.
+    """
     objective = SURFACES[panel.objective]
     if panel.space == "parameter":
         drawn = [parameter_surface(model, x, y, objective, axis, seed=seed + panel.seed + k) for k in range(pairs)]
@@ -277,15 +282,15 @@ def planes(
 def most_typical(
     model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], index: Int[Tensor, "k"]
 ) -> Int[Tensor, "k"]:
-    """The same indices, those first whose S(x) is nearest to the median of them all: a rule nobody can pick pictures by."""
+    """The same indices, those first whose S(x) is nearest to the median of them all: a rule without favourites."""
     with torch.no_grad(), evaluating(model):
         S = torch.cat([decision(model(a), b) for a, b in zip(x[index].split(500), y[index].split(500), strict=True)])
     return index[(S - S.median()).abs().argsort(stable=True)]
 
 
 def grid_axis(extent: float, steps: int) -> Axis:
-    """``steps`` points from -``extent`` to ``extent``, 0 among them. ValueError for an even number or an empty extent."""
-    reject(steps < 3 or steps % 2 == 0, f"steps is {steps}; allowed is an odd number of at least 3, so that 0 is on the grid")
+    """``steps`` points from -``extent`` to ``extent``, 0 among them. ValueError for an even number, an empty extent."""
+    reject(steps < 3 or steps % 2 == 0, f"steps is {steps}; allowed are odd numbers from 3, so that 0 is on the grid")
     reject(extent <= 0, f"extent is {extent}; allowed is a positive number")
     return extent * np.linspace(-1, 1, steps)
 
@@ -293,15 +298,17 @@ def grid_axis(extent: float, steps: int) -> Axis:
 def picture(
     model: Callable, x: Float[Tensor, "1 c h w"], y: Int[Tensor, "1"], found: Planes, axis: Axis, *, eps: float
 ) -> dict[str, np.ndarray]:
-    """What drawing one panel takes: ``values``, ``axis``, and in input space the ``image``, its direction ``u`` and three
-    classes (``label``): the true one, the network's, and the network's after a step of ``eps`` ([0, 1] scale) along u."""
+    """What drawing one panel takes: ``values``, ``axis``, and in input space the ``image``, its direction ``u`` and
+    ``label``: the true class, the network's, and the network's after a step of ``eps`` ([0, 1] scale) along u.
+    """
     arrays = {"values": found.values[0], "axis": axis}
     if found.u is None:
         return arrays
     with torch.no_grad(), evaluating(model):
         seen = model(torch.cat([x, (x + eps * found.u).clamp(0, 1)])).argmax(1)
     label = torch.cat([y, seen])
-    return arrays | {"image": x[0].cpu().numpy(), "u": found.u[0].cpu().numpy(), "label": label.cpu().numpy()}
+    tensors = {"image": x[0], "u": found.u[0], "label": label}
+    return arrays | {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
 def parameter_surface(model, x, y, objective: Callable, axis: Axis, *, seed: int) -> Float[np.ndarray, "k k"]:
@@ -314,8 +321,8 @@ def parameter_surface(model, x, y, objective: Callable, axis: Axis, *, seed: int
 
 def samples(names: list[str], values: Grids, axis: Axis, eps: float) -> dict[str, Float[np.ndarray, "n"]]:
     """The named measures, one number for each image or direction pair. ValueError for an unknown name."""
-    unknown = [name for name in names if name not in MEASURES]
-    reject(bool(unknown), f"measures holds {', '.join(unknown)}; allowed are distance, {', '.join(MEASURES)}")
+    unknown = ", ".join(name for name in names if name not in MEASURES)
+    reject(bool(unknown), f"measures holds {unknown}; allowed are distance, {', '.join(MEASURES)}")
     return {name: MEASURES[name](values, axis, axis, eps) for name in names}
 
 
@@ -324,8 +331,8 @@ def boundary(
     reach: float,
 ) -> Float[np.ndarray, "n"]:  # fmt: skip
     """Distance to the boundary S = 0 along u in steps of ``unit``; inf where it is not within ``reach`` steps."""
-    S = surface.decision_function(model, y)
-    return surface.boundary_distance(S, x, unit * u, reach=reach, coarse=min(64, math.ceil(reach)), bisections=10).cpu().numpy()
+    S, coarse = surface.decision_function(model, y), min(64, math.ceil(reach))
+    return surface.boundary_distance(S, x, unit * u, reach=reach, coarse=coarse, bisections=10).cpu().numpy()
 
 
 def summary(per_image: Mapping[str, np.ndarray], *, reach: float, unit: str) -> dict:
@@ -343,22 +350,25 @@ def compared(
     compare: Mapping[str, list[str]], per_group: Mapping[str, Mapping[str, np.ndarray]], *, reach: float, unit: str,
     geometric: bool = False,
 ) -> dict:  # fmt: skip
-    """The comparisons asked for: ``ratio/<measure>: [first, second]`` and ``paired/<measure>: [first, second]`` (first minus
-    second, image by image). A ratio without a positive divisor is left out.
-
-    Raises ValueError for another kind, or groups and measures that were not taken.
+    """The comparisons asked for: ``ratio/<measure>: [first, second]`` (``geometric``, or as ``MEDIANS`` says), and
+    ``paired/<measure>: [first, second]``, first minus second image by image. A ratio without a positive divisor is left
+    out. ValueError for another kind, or for groups and measures that were not taken.
     """
     found: dict = {}
+    taken = "; ".join(f"{group}: {', '.join(names)}" for group, names in per_group.items())
     for key, (first, second) in compare.items():
         kind, _, name = key.partition("/")
         reject(kind not in ("ratio", "paired") or not name, f"compare holds {key!r}; allowed are ratio/..., paired/...")
         for group in (first, second):
-            taken = [f"{g}: {', '.join(names)}" for g, names in per_group.items()]
-            reject(name not in per_group.get(group, {}), f"compare asks for {name} of {group!r}; taken are {'; '.join(taken)}")
-        a, b = (np.minimum(per_group[group][name], reach if name == "distance" else math.inf) for group in (first, second))
+            missing = name not in per_group.get(group, {})
+            reject(missing, f"compare asks for {name} of {group!r}; taken are {taken}")
+        # a boundary that was not reached lies at least as far as it was searched
+        limit = reach if name == "distance" else np.inf
+        a, b = (np.minimum(per_group[group][name], limit) for group in (first, second))
         if kind == "paired":
-            own = {"distance": unit, "plateau": "points", "ball_plateau": "points", "blank": "points"}
-            found.setdefault(kind, {})[name] = interval(a - b, own.get(name) or UNITS[name])
+            # a difference of percentages is in points
+            own = unit if name == "distance" else UNITS.get(name, "points")
+            found.setdefault(kind, {})[name] = interval(a - b, own)
         else:
             how = "geometric" if geometric else "median" if name in MEDIANS else "mean"
             value = ratio(a, b, how=how)
@@ -366,9 +376,24 @@ def compared(
     return found
 
 
+def unbroken(
+    networks: Mapping[str, Callable], x: Float[Tensor, "m c h w"], y: Int[Tensor, "m"],
+    clean: Mapping[str, Bool[Tensor, "n"]], *, eps: float, steps: int, seed: int,
+) -> dict[str, Bool[Tensor, "m"]]:  # fmt: skip
+    """Which images, right to begin with, stay right for each network under PGD on the cross-entropy and on the margin,
+    from one random start that is the same for all; ``eps`` on the [0, 1] scale."""
+    found = {}
+    for role, network in networks.items():
+        generator = torch.Generator().manual_seed(seed)
+        right = clean[role][: len(x)]
+        found[role] = survivors(network, x, y, right, eps=eps, steps=steps, restarts=1, generator=generator)
+    return found
+
+
 def accuracies(clean: Mapping[str, Bool[Tensor, "n"]], attacked: Mapping[str, Bool[Tensor, "m"]]) -> dict:
-    """``<role>/clean`` and ``<role>/attacked`` in percent, and ``paired`` the last role minus the first in points; without
-    the role's name where there is only one."""
+    """``<role>/clean`` and ``<role>/attacked`` in percent, and ``paired``, the last role minus the first, in points;
+    without the role's name where there is only one.
+    """
     found: dict = {role: {} for role in clean}
     for name, flags in (("clean", clean), ("attacked", attacked)):
         for role, flag in flags.items():

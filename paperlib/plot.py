@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import BoundaryNorm, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from paperlib import experiments
 from paperlib.measure import panels
@@ -56,8 +56,8 @@ def shown(figure: Figure, alt: str = "") -> "Image":
 def words(artifact: str, part: str, values: dict | None = None, **facts: object) -> "Markdown":
     """A part of ``book/figures.yml`` as a notebook's output: ``question``, ``reading``, ``shows`` or ``differs``.
 
-    In the text ``{name}`` is a fact, ``{a/b}`` a number of ``values`` with its interval, ``{a/b ~ 1}`` how that interval lies to
-    1, in words. A sentence whose number this run does not have is left out, and so is a part that the file lacks.
+    In the text ``{name}`` is a fact, ``{a/b}`` a number of ``values`` with its interval, ``{a/b ~ 1}`` how that
+    interval lies to 1, in words. Sentences with a number that this run does not have, and missing parts, are left out.
     Raises ValueError for an artifact that the file lacks.
     """
     from IPython.display import Markdown
@@ -102,7 +102,7 @@ DATA = {
     "digits": "scikit-learn's digits", "digits-rgb": "scikit-learn's digits over photographs", "mnist": "MNIST",
     "cifar10": "CIFAR-10",
 }  # fmt: skip
-ROLES = {"natural": "natural", "robust": "robust", "ours": "Ours"}
+ROLES = {"natural": "natural network", "robust": "robust network", "ours": "network “Ours”"}
 CLASSES = {
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 }
@@ -114,7 +114,7 @@ def step_words(unit: float, pixel_scale: int) -> str:
 
 
 def facts(record: dict, arrays: Mapping[str, np.ndarray]) -> dict[str, object]:
-    """What the words of a page may name: the record's parameters, and ``eps``, ``step``, ``data``, ``n`` as the reader has them."""
+    """What the words of a page may name: the parameters, ``eps`` and ``step`` with their unit, ``data`` and ``n``."""
     parameters, scale = record["parameters"], int(arrays["pixel_scale"])
     plain = {name: value for name, value in parameters.items() if isinstance(value, (int, float, str))}
     return plain | {
@@ -129,21 +129,22 @@ SIDE, GAP, THUMB = 3.5, 1.15, 1.0  # inches: a map, the space left of it, a thum
 
 
 def surfaces(record: dict, arrays: Mapping[str, np.ndarray]) -> Figure:
-    """The panels of a figure from a record and its arrays, as contour maps with the image, its step and the result below.
+    """The panels of a figure from a record and its arrays, as maps with the image, its step and the result below.
 
-    S is on a diverging scale centred at 0, S = 0 a thick line; the loss is on a sequential one; one scale for all panels.
+    S is on a diverging scale centred at 0, S = 0 a thick line; the loss on a sequential one; one scale for all panels.
     """
     parameters = record["parameters"]
     shown_panels = panels(parameters["panels"], list(record["models"]))
     columns, thumbs = parameters["columns"], any(panel.space == "input" for panel in shown_panels)
     rows = -(-len(shown_panels) // columns)
     scales = {name: _scale(name, arrays, shown_panels) for name in dict.fromkeys(p.objective for p in shown_panels)}
-    height = SIDE + 1.75 + (THUMB + 0.45) * thumbs
+    above = 0.25 + 0.27 * max(_title(panel, shown_panels).count("\n") + 1 for panel in shown_panels)
+    height = above + SIDE + 1.0 + (THUMB + 0.45) * thumbs
     with style():
         size = (columns * (SIDE + GAP) + 1.35 * len(scales) + 0.1, rows * height)
         figure = plt.figure(figsize=size)
         for k, panel in enumerate(shown_panels):
-            left, bottom = GAP + (k % columns) * (SIDE + GAP), (rows - k // columns) * height - SIDE - 0.75
+            left, bottom = GAP + (k % columns) * (SIDE + GAP), (rows - k // columns) * height - SIDE - above
             ax = _axes(figure, left, bottom, SIDE, SIDE)
             _map(ax, panel, k, arrays, scales[panel.objective], record)
             ax.set_title(_title(panel, shown_panels), pad=10)
@@ -151,7 +152,7 @@ def surfaces(record: dict, arrays: Mapping[str, np.ndarray]) -> Figure:
                 _thumbnails(figure, left, bottom - 0.95 - THUMB - 0.3, k, arrays, record)
         for k, (name, scale) in enumerate(scales.items()):
             place = columns * (SIDE + GAP) + 0.35 + 1.35 * k
-            _bar(figure, _axes(figure, place, size[1] - SIDE - 0.75, 0.25, SIDE), name, scale)
+            _bar(figure, _axes(figure, place, size[1] - SIDE - above, 0.25, SIDE), name, scale)
         return finished(figure)
 
 
@@ -170,13 +171,19 @@ class _Scale:
     extend: str
     label: str
 
+    @property
+    def colours(self) -> dict:
+        """What matplotlib takes: the same colour for the same value in maps, landscapes and bars."""
+        steps = plt.get_cmap(self.cmap).N
+        return {"cmap": self.cmap, "norm": BoundaryNorm(self.levels, steps, extend=self.extend)}
+
 
 def _scale(objective: str, arrays: Mapping, shown_panels: list) -> _Scale:
     values = [arrays[f"values_{k}"] for k, panel in enumerate(shown_panels) if panel.objective == objective]
     if objective == "decision":
-        top = _round(1.5 * max(float(grid[len(grid) // 2, len(grid) // 2]) for grid in values))
+        top = _round(1.5 * max(abs(float(grid[len(grid) // 2, len(grid) // 2])) for grid in values))
         return _Scale(np.linspace(-top, top, 21), "RdBu", "both", "S: correct above 0")
-    top = _round(float(np.quantile(np.concatenate([grid.ravel() for grid in values]), 0.98)))
+    top = _round(max(float(np.quantile(grid, 0.98)) for grid in values))
     return _Scale(np.linspace(0, top, 21), "viridis", "max", "cross-entropy (nats)")
 
 
@@ -188,7 +195,7 @@ def _round(value: float) -> float:
 
 def _map(ax: Axes, panel, k: int, arrays: Mapping, scale: _Scale, record: dict) -> None:
     parameters, axis, values = record["parameters"], arrays[f"axis_{k}"], arrays[f"values_{k}"]
-    ax.contourf(axis, axis, values, scale.levels, cmap=scale.cmap, extend=scale.extend)
+    ax.contourf(axis, axis, values, scale.levels, extend=scale.extend, **scale.colours)
     ax.contour(axis, axis, values, scale.levels[::2], colors="#333333", linewidths=0.6, linestyles="solid", alpha=0.6)
     if panel.objective == "decision" and values.min() < 0 < values.max():
         ax.contour(axis, axis, values, [0], colors="black", linewidths=3.5)
@@ -200,8 +207,8 @@ def _map(ax: Axes, panel, k: int, arrays: Mapping, scale: _Scale, record: dict) 
         return
     eps, step = parameters["eps"] / parameters["unit"], step_words(parameters["unit"], int(arrays["pixel_scale"]))
     if eps < axis[-1]:
-        ax.plot(eps * np.array([1, 0, -1, 0, 1]), eps * np.array([0, 1, 0, -1, 0]), "-", color="black", linewidth=2)
-        ax.plot(eps * np.array([1, -1, -1, 1, 1]), eps * np.array([1, 1, -1, -1, 1]), "--", color="black", linewidth=1.5)
+        ax.plot([eps, 0, -eps, 0, eps], [0, eps, 0, -eps, 0], "-", color="black", linewidth=2)
+        ax.plot([eps, -eps, -eps, eps, eps], [eps, eps, -eps, -eps, eps], "--", color="black", linewidth=1.5)
     if panel.direction == "adversarial":
         ax.annotate("", (min(eps, axis[-1]), 0), (0, 0), zorder=4,
                     arrowprops={"color": COLOURS["adversarial"], "width": 3, "headwidth": 11, "shrink": 0})  # fmt: skip
@@ -215,15 +222,15 @@ def _direction(panel) -> str:
 
 
 def _title(panel, shown_panels: list) -> str:
-    """What tells the panel from the others, in at most two lines."""
+    """What tells the panel from the others, in lines that fit over a map."""
     names = {
-        "role": f"{ROLES[panel.role]} network", "objective": {"decision": "decision surface S", "loss": "loss surface"}[panel.objective],
+        "role": ROLES.get(panel.role, panel.role),
+        "objective": {"decision": "decision surface S", "loss": "loss surface"}[panel.objective],
         "space": f"{panel.space} space", "direction": f"{panel.direction} direction",
         "image": f"image {panel.image + 1}", "seed": f"plane {panel.seed + 1}",
     }  # fmt: skip
     telling = [name for field, name in names.items() if len({getattr(p, field) for p in shown_panels}) > 1]
-    telling = telling or [names["role"]]
-    return "\n".join([", ".join(telling[:-1])] * (len(telling) > 1) + telling[-1:])
+    return "\n".join(telling or [names["role"]])
 
 
 def _same_plane(panel, other) -> bool:
@@ -250,9 +257,12 @@ def _thumbnails(figure: Figure, left: float, bottom: float, k: int, arrays: Mapp
         figure.text((left + centre) / w, (bottom + THUMB / 2) / h, sign, ha="center", va="center", fontsize=15)
 
 
+def _tick(value: float, _: int) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
 def _bar(figure: Figure, ax: Axes, objective: str, scale: _Scale) -> None:
-    colours = matplotlib.colors.BoundaryNorm(scale.levels, plt.get_cmap(scale.cmap).N, extend=scale.extend)
-    bar = figure.colorbar(plt.cm.ScalarMappable(colours, scale.cmap), cax=ax, ticks=scale.levels[::5], format="%g")
+    bar = figure.colorbar(plt.cm.ScalarMappable(**scale.colours), cax=ax, ticks=scale.levels[::5], format=_tick)
     bar.set_label(scale.label)
     if objective == "decision":
         bar.ax.axhline(0, color="black", linewidth=3.5)
@@ -280,21 +290,22 @@ def _landscape(ax: Axes, panel, axis: np.ndarray, values: np.ndarray, scale: _Sc
     low, high = scale.levels[[0, -1]]
     floor = low - 0.6 * (high - low)
     a, b = np.meshgrid(axis, axis)
-    ax.contourf(a, b, values, scale.levels, zdir="z", offset=floor, cmap=scale.cmap, extend=scale.extend, zorder=0)
+    ax.contourf(a, b, values, scale.levels, zdir="z", offset=floor, extend=scale.extend, zorder=0, **scale.colours)
     if panel.objective == "decision" and values.min() < 0 < values.max():
         ax.contour(a, b, values, [0], zdir="z", offset=floor, colors="black", linewidths=3, zorder=1)
-    colours = matplotlib.colors.BoundaryNorm(scale.levels, plt.get_cmap(scale.cmap).N, extend=scale.extend)
     ax.plot_surface(
-        a, b, values.clip(low, high), cmap=scale.cmap, norm=colours, rcount=41, ccount=41, linewidth=0.2,
-        edgecolor="#00000055", antialiased=True, zorder=2,
+        a, b, values.clip(low, high), rcount=41, ccount=41, linewidth=0.2, edgecolor="#00000055", zorder=2,
+        **scale.colours,
     )  # fmt: skip
-    ax.set(zlim=(floor, high), xlabel="α", ylabel="β", zticks=scale.levels[::5])
-    ax.set_zlabel({"decision": "S", "loss": "loss (nats)"}[panel.objective], labelpad=8)
-    ax.tick_params(labelsize=12, pad=1)
+    ax.set(zlim=(floor, high), xlabel="α", ylabel="β", zticks=scale.levels[::10])
+    ax.set_zlabel({"decision": "S", "loss": "loss (nats)"}[panel.objective], labelpad=13)
+    ax.zaxis.set_major_formatter(_tick)
+    ax.tick_params(labelsize=14, pad=1)
+    ax.tick_params(axis="z", pad=5)
     ax.locator_params(axis="x", nbins=5)
     ax.locator_params(axis="y", nbins=5)
     ax.view_init(elev=28, azim=-58)
-    ax.set_box_aspect((1, 1, 1.05), zoom=0.88)
+    ax.set_box_aspect((1, 1, 1.05), zoom=0.83)
 
 
 def alt(record: dict) -> str:
@@ -472,4 +483,356 @@ def near_zero_curves(
             ax.xaxis.set_major_locator(LogLocator(base=100))
         axes[-1].legend(frameon=False, loc="center")
         axes[0].set_ylabel("entries at most the threshold (%)")
+        return finished(figure)
+
+
+METHODS = {
+    "natural": "Natural", "advtrain": "AdvTrain", "crossentropy": "CrossEntropy", "ours": "Ours",
+    "ours+advtrain": "Ours+AdvTrain", "minmax": "MinMax",
+}  # fmt: skip
+ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "cw": "C&W", "worst": "worst case"}
+MARKERS = {"natural": "o", "advtrain": "s", "crossentropy": "^", "ours": "D", "ours+advtrain": "v", "minmax": "X"}
+
+
+def robustness_table(values: dict, stated: dict, models: list[str], *, comparable: bool, unit: str = "") -> str:
+    """Accuracies under attack as an HTML table: attacks and eps down, networks across, an interval in every cell.
+
+    The paper's number stands in the same place of its own table; a difference (ours minus the paper's, in points) is
+    given only where ``comparable`` says that the images are the paper's and where eps is the same.
+    """
+    rows = [("clean", "", "", "")]
+    for attack in ATTACKS:
+        theirs = list(stated.get("natural", {}).get(attack, {}))
+        sizes = list(values[models[0]].get(attack, {}))
+        rows += [(attack, eps, paper, f"{ATTACKS[attack]}, ε = {eps}{unit}") for eps, paper in _places(sizes, theirs)]
+    head = "".join(f"<th>{METHODS.get(model, model)}</th>" for model in models)
+    body = "".join(_table_row(row, values, stated, models, comparable, unit) for row in rows)
+    return _html_table(head, body)
+
+
+def _html_table(head: str, body: str) -> str:
+    """A table in a box that scrolls, for it may be wider than a phone."""
+    table = f'<table class="table"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div style="overflow-x: auto">{table}</div>'
+
+
+def _places(sizes: list[str], theirs: list[str]) -> list[tuple[str, str]]:
+    """Each eps with the paper's in the same place, or with nothing."""
+    return [(eps, theirs[k] if k < len(theirs) else "") for k, eps in enumerate(sizes)]
+
+
+def _table_row(row: tuple, values: dict, stated: dict, models: list[str], comparable: bool, unit: str) -> str:
+    attack, eps, paper_eps, title = row
+    cells = []
+    for model in models:
+        leaf, number = values[model]["clean"], stated.get(model, {}).get("clean")
+        if attack != "clean":
+            leaf, number = values[model][attack][eps], stated.get(model, {}).get(attack, {}).get(paper_eps)
+        cells.append(_table_cell(leaf, number, comparable and eps == paper_eps))
+    title = title or "clean"
+    if paper_eps and paper_eps != eps:
+        title += f"<br><small>paper: ε = {paper_eps}{unit}</small>"
+    return f"<tr><th>{title}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _table_cell(leaf: dict, number: float | None, comparable: bool) -> str:
+    text = f"<b>{leaf['mean']:.1f}</b> <small>[{leaf['low']:.1f}, {leaf['high']:.1f}]</small>"
+    if number is None:
+        return text
+    difference = f" ({leaf['mean'] - number:+.1f})" if comparable else ""
+    return f"{text}<br><small>paper {number:.1f}{difference}</small>"
+
+
+def accuracy_curves(values: dict, models: list[str], *, unit: str, stated: dict | None = None) -> Figure:
+    """Accuracy against eps with intervals, one panel an attack; the paper's, if ``stated``, dashed and hollow."""
+    attacks = [attack for attack in ATTACKS if attack in values[models[0]]]
+    with style():
+        figure, axes = plt.subplots(
+            -(-len(attacks) // 2), 2, figsize=(11, 4.1 * -(-len(attacks) // 2)), sharex=True, sharey=True,
+            layout="constrained",
+        )  # fmt: skip
+        for ax, attack in zip(axes.flat, attacks, strict=False):
+            for model in models:
+                _accuracy_line(ax, values[model], attack, model, fmt="-", label=METHODS.get(model, model))
+                if stated and attack in stated.get(model, {}):
+                    _accuracy_line(ax, stated[model], attack, model, fmt="--", markerfacecolor="white", alpha=0.6)
+            ax.set(title=ATTACKS[attack], xticks=[0, *map(float, values[models[0]][attack])])
+        for ax in axes[-1]:
+            ax.set_xlabel(f"ε{unit}")
+        for ax in axes[:, 0]:
+            ax.set(ylabel="accuracy (%)", ylim=(-3, 103))
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+        return finished(figure)
+
+
+def _accuracy_line(ax: Axes, of_model: dict, attack: str, model: str, **options) -> None:
+    leaves = {0.0: of_model.get("clean"), **{float(eps): leaf for eps, leaf in of_model[attack].items()}}
+    leaves = {eps: leaf if isinstance(leaf, dict) else {"mean": leaf, "low": leaf, "high": leaf}
+              for eps, leaf in leaves.items() if leaf is not None}  # fmt: skip
+    low, means, high = (np.array([leaf[key] for leaf in leaves.values()]) for key in ("low", "mean", "high"))
+    look = {"color": COLOURS[model], "marker": MARKERS[model], "markersize": 7}
+    ax.errorbar(list(leaves), means, (means - low, high - means), **look, **options)
+
+
+def indicator_ranks(indicator: dict, worst: dict[str, dict]) -> Figure:
+    """Worst-case accuracy of each network against its indicator: mean slope, and margin over slope."""
+    labels = {"mean": "mean |∂S/∂pixel|", "distance": "S / ‖J‖₁, mean"}
+    with style():
+        figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+        for ax, (name, label) in zip(axes, labels.items(), strict=True):
+            for model, leaf in indicator[name].items():
+                y = worst[model]
+                ax.errorbar(
+                    leaf["mean"], y["mean"], [[y["mean"] - y["low"]], [y["high"] - y["mean"]]],
+                    [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]], color=COLOURS[model],
+                    marker=MARKERS[model], markersize=10, linestyle="", label=METHODS.get(model, model),
+                )  # fmt: skip
+            ax.set(xscale="log", xlabel=label)
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_formatter(NullFormatter())
+        axes[0].set_ylabel("worst-case accuracy (%)")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+        return finished(figure)
+
+
+def masking_table(masking: dict[str, dict[str, float]]) -> str:
+    """The checks of ``evaluate.masking`` as an HTML table, one row a network."""
+    heads = {
+        "zero_gradient": "images with a zero gradient (%)", "fgsm_minus_bim": "harm of FGSM minus BIM (points)",
+        "noise": "accuracy under noise (%)", "unbounded": "accuracy, unbounded attack (%)",
+        "cw_minus_ce": "accuracy, C&W minus BIM (points)",
+    }  # fmt: skip
+    head = "".join(f"<th>{title}</th>" for title in heads.values())
+    rows = "".join(
+        f"<tr><th>{METHODS.get(model, model)}</th>{''.join(f'<td>{of[name]:.1f}</td>' for name in heads)}</tr>"
+        for model, of in masking.items()
+    )
+    return _html_table(head, rows)
+
+
+WAYS = {
+    "random": "random signs", "crossentropy": "cross-entropy", "leastlikely": "least likely class", "cw": "C&W",
+}  # fmt: skip
+WAY_COLOURS = {"random": "#666666", "crossentropy": "#CC79A7", "leastlikely": "#E69F00", "cw": "#D55E00"}
+
+
+def projections(arrays: Mapping[str, np.ndarray], *, reach: float, names: tuple[str, ...] | None = None) -> Figure:
+    """Fig. 4: the loss (upper row) and S (lower row) on one plane a column, arrows to the boundary with their lengths.
+
+    ``arrays``: ``axis``, ``image``, ``label``; ``loss/<way>`` and ``decision/<way>`` grids; ``distance/<way>`` along
+    alpha and beta in steps; ``u/<way>``, ``landed/<way>``, ``label/<way>``: the step, the image beyond the boundary.
+    """
+    side, gap, thumb = 2.75, 0.3, 0.86
+    scales = {row: _levels(row, [arrays[f"{row}/{way}"] for way in WAYS]) for row in ("loss", "decision")}
+    with style():
+        figure = plt.figure(figsize=(1.0 + 4 * (side + gap) + 1.1, 2 * side + gap + 2.55))
+        for column, way in enumerate(WAYS):
+            left = 1.0 + column * (side + gap)
+            for row, bottom in (("loss", side + gap + 2.05), ("decision", 2.05)):
+                ax = _axes(figure, left, bottom, side, side)
+                _level_map(ax, arrays["axis"], arrays[f"{row}/{way}"], arrays[f"decision/{way}"], scales[row])
+                _ways(ax, arrays["axis"][-1], arrays[f"distance/{way}"], reach, WAY_COLOURS[way])
+                ax.tick_params(labelleft=column == 0, labelbottom=row == "decision")
+                if row == "loss":
+                    ax.set_title(WAYS[way])
+                else:
+                    ax.set_xlabel("α (steps of 1/255)")
+                if column == 0:
+                    ax.set_ylabel("β (steps of 1/255)")
+            _landing(figure, left, arrays, way, side, thumb, names)
+        for row, bottom in (("loss", side + gap + 2.05), ("decision", 2.05)):
+            _bar(figure, _axes(figure, 1.0 + 4 * (side + gap), bottom, 0.22, side), row, scales[row])
+        return finished(figure)
+
+
+def _levels(objective: str, grids: list[np.ndarray]) -> _Scale:
+    """One scale for several grids of the same objective."""
+    values = np.concatenate([grid.ravel() for grid in grids])
+    if objective == "decision":
+        top = _round(float(np.quantile(np.abs(values), 0.98)))
+        return _Scale(np.linspace(-top, top, 21), "RdBu", "both", "S, right above 0")
+    return _Scale(np.linspace(0, _round(float(np.quantile(values, 0.98))), 21), "viridis", "max", "loss (nats)")
+
+
+def _level_map(ax: Axes, axis: np.ndarray, values: np.ndarray, S: np.ndarray, scale: _Scale) -> None:
+    """One surface as level lines, and the boundary S = 0 as a thick line."""
+    ax.contourf(axis, axis, values, scale.levels, cmap=scale.cmap, extend=scale.extend)
+    ax.contour(axis, axis, values, scale.levels, colors="#333333", linewidths=0.5, linestyles="solid", alpha=0.6)
+    if S.min() < 0 < S.max():
+        ax.contour(axis, axis, S, [0], colors="white", linewidths=5)
+        ax.contour(axis, axis, S, [0], colors="black", linewidths=3)
+    ticks = [axis[0], 0, axis[-1]]
+    ax.set(aspect="equal", xlim=axis[[0, -1]], ylim=axis[[0, -1]], xticks=ticks, yticks=ticks)
+    for label, side in zip(ax.get_xticklabels(), ("left", "center", "right"), strict=True):
+        label.set_horizontalalignment(side)
+
+
+def _ways(ax: Axes, extent: float, distance: np.ndarray, reach: float, colour: str) -> None:
+    """Arrows along alpha and beta as long as the distance to the boundary, cut at the border, with that distance."""
+    ends = ((1, 0), (0, 1))
+    for length, (a, b), shade in zip(distance, ends, (colour, WAY_COLOURS["random"]), strict=True):
+        tip = min(length, extent)
+        ax.annotate(
+            "", (a * tip, b * tip), (0, 0), zorder=4,
+            arrowprops={"facecolor": shade, "edgecolor": "white", "width": 3, "headwidth": 10, "headlength": 9,
+                        "shrink": 0},
+        )  # fmt: skip
+        text = f"{length:.1f}" if np.isfinite(length) else f"> {reach:g}"
+        place = (0.6 * extent, -0.18 * extent) if a else (-0.3 * extent, 0.75 * extent)
+        ax.text(*place, text, ha="center", va="center", color="black", fontsize=14, zorder=6,
+                bbox={"facecolor": "white", "edgecolor": shade, "pad": 2, "alpha": 0.9})  # fmt: skip
+    ax.plot(0, 0, "o", color="white", markeredgecolor="black", markersize=8, zorder=5)
+
+
+def _landing(figure: Figure, left: float, arrays: Mapping, way: str, side: float, thumb: float, names) -> None:
+    """Below a column: the image, the step along alpha (only its pattern), and the image just across the boundary."""
+    before, after = (names[int(i)] if names else int(i) for i in (arrays["label"][0], arrays[f"label/{way}"][0]))
+    u, landed = arrays[f"u/{way}"], arrays[f"landed/{way}"]
+    pictures = ((arrays["image"], f"{before}"), (0.5 + 0.5 * u, "u"), (landed, f"{after}"))
+    for place, (pixels, title) in enumerate(pictures):
+        ax = _axes(figure, left + place * (side - thumb) / 2, 0.2, thumb, thumb)
+        picture(ax, pixels)
+        ax.set_title(title, fontsize=15, pad=4)
+
+
+def distance_curves(distance: dict[str, Float[np.ndarray, "n"]], *, reach: float) -> Figure:
+    """The share of images whose boundary lies within a number of steps, one line a direction."""
+    with style():
+        figure, ax = plt.subplots(figsize=(8.5, 4.6), layout="constrained")
+        for way, of in distance.items():
+            found = np.sort(of[np.isfinite(of)])
+            share = 100 * np.arange(1, len(found) + 1) / len(of)
+            ends = ([0, *found, reach], [0, *share, share[-1] if len(share) else 0])
+            ax.step(*ends, where="post", color=WAY_COLOURS[way], label=WAYS[way])
+        ax.set(xscale="symlog", xlim=(0, reach), ylim=(0, 102), xlabel="distance to the boundary (steps of 1/255)")
+        ax.xaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100, 200]))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_ylabel("images (%)")
+        ax.legend(frameon=False)
+        return finished(figure)
+
+
+def osculating(drawn: dict[str, np.ndarray], circle: tuple[float, float, float], *, units: tuple[str, str]) -> Figure:
+    """Fig. 5: a slice of S with its tangent and its osculating circle at one point, one scale on both axes.
+
+    ``drawn``: ``t``, ``smooth``, ``relu`` (the slice on the softplus copy and as it is), ``point`` (t, S) and ``slope``;
+    ``circle``: its centre and radius; ``units``: what one unit of each axis is.
+    """
+    t, (at, value), (centre_t, centre_S, radius) = drawn["t"], drawn["point"], circle
+    with style():
+        figure, ax = plt.subplots(figsize=(8.5, 8), layout="constrained")
+        ax.plot(t, drawn["relu"], color="#999999", linestyle=":", label="S as it is (ReLU)")
+        ax.plot(t, drawn["smooth"], color="black", linewidth=3, label="S, softplus copy")
+        reach = np.array([-0.5, 0.5]) / math.hypot(1, drawn["slope"])
+        ax.plot(at + reach, value + drawn["slope"] * reach, color=COLOURS["robust"], label="tangent: slope S′")
+        ax.add_patch(plt.Circle((centre_t, centre_S), radius, fill=False, color=COLOURS["natural"], linewidth=2))
+        ax.plot([], [], color=COLOURS["natural"], label="osculating circle: 1/R = κ")
+        ax.plot([centre_t, at], [centre_S, value], color=COLOURS["natural"], linewidth=1.2)
+        ax.text((centre_t + at) / 2, (centre_S + value) / 2, f"R = {radius:.2f} ", ha="right", va="center")
+        ax.plot(at, value, "o", color="white", markeredgecolor="black", markersize=10, zorder=5)
+        ax.axhline(0, color="black", linewidth=1)
+        low, high = drawn["smooth"].min(), drawn["smooth"].max()
+        middle = (low + high) / 2
+        ax.set(aspect="equal", xlim=(-1.1, 1.1), ylim=(middle - 1.1, middle + 1.1))
+        ax.set(xlabel=f"α; one unit is {units[0]}", ylabel=f"S; one unit is {units[1]}")
+        ax.legend(frameon=False)
+        return finished(figure)
+
+
+# Jacobians as pictures, and what training costs.
+
+
+def jacobian_gallery(
+    images: dict[str, Float[np.ndarray, "k c h w"]], jacobians: dict[str, dict[str, Float[np.ndarray, "k c h w"]]]
+) -> Figure:
+    """One row a test image, a block of columns a kind of images: the image, then J of each network.
+
+    ``jacobians``: kind -> heading -> J. Every J is divided by its own largest magnitude; grey ones keep their sign, of
+    colour ones the magnitudes are added over the channels.
+    """
+    rows, widths = max(map(len, images.values())), [1 + len(of) for of in jacobians.values()]
+    with style():
+        figure = plt.figure(figsize=(1.75 * sum(widths) + 0.4, 1.8 * rows + 1.2))
+        blocks = figure.add_gridspec(1, len(images), width_ratios=widths, wspace=0.08)
+        for block, (kind, pictures) in zip(blocks, images.items(), strict=True):
+            grid = block.subgridspec(rows + 1, 1 + len(jacobians[kind]), height_ratios=[*[1] * rows, 0.07],
+                                     wspace=0.05, hspace=0.06)  # fmt: skip
+            for k, image in enumerate(pictures):
+                picture(figure.add_subplot(grid[k, 0]), image, "" if k else "image")
+                for column, (heading, J) in enumerate(jacobians[kind].items(), start=1):
+                    drawn = _slopes(figure.add_subplot(grid[k, column]), J[k], "" if k else heading)
+            bar = figure.colorbar(drawn, cax=figure.add_subplot(grid[-1, 1:]), orientation="horizontal", format=_tick)
+            bar.set_label("J" if pictures.shape[1] == 1 else "|J|, added over channels")
+            bar.locator = matplotlib.ticker.MaxNLocator(2)
+        return finished(figure)
+
+
+def _slopes(ax: Axes, J: Float[np.ndarray, "c h w"], title: str) -> "AxesImage":
+    """J over its own largest magnitude: signed if grey (red raises S), magnitudes if in colour."""
+    size = J[0] if len(J) == 1 else np.abs(J).sum(0)
+    look = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1} if len(J) == 1 else {"cmap": "magma", "vmin": 0, "vmax": 1}
+    _bare(ax, title)
+    return ax.imshow(size / (np.abs(size).max() or 1.0), **look)
+
+
+def alignment_intervals(values: dict, names: dict[str, dict[str, str]]) -> Figure:
+    """Alignment of J with the image's own pattern (filled) and with another image's (hollow), one panel a kind.
+
+    ``names``: kind -> role -> the network's name.
+    """
+    with style():
+        figure, axes = plt.subplots(1, len(names), figsize=(11, 3.4), layout="constrained", sharex=True)
+        for ax, (kind, of_kind) in zip(axes, names.items(), strict=True):
+            for k, role in enumerate(of_kind):
+                for which, face, label in (("alignment", None, "own pattern"), ("other", "white", "another image's")):
+                    leaf = values[kind][role][which]
+                    ax.errorbar(
+                        leaf["mean"], -k, xerr=[[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]], fmt="o",
+                        markersize=11, color=COLOURS[role], markerfacecolor=face, label=label, capsize=5,
+                    )  # fmt: skip
+            ax.axvline(1, color="black", linewidth=1)
+            ax.set(title=kind, yticks=[-k for k in range(len(of_kind))], yticklabels=list(of_kind.values()),
+                   ylim=(0.6 - len(of_kind), 0.4), xlabel="alignment of J (×)")  # fmt: skip
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles[-2:], labels[-2:], loc="outside lower center", ncols=2, frameon=False)
+        return finished(figure)
+
+
+def cost_bars(values: dict) -> Figure:
+    """How many times a natural epoch's seconds an epoch of each method takes, with intervals over rounds."""
+    with style():
+        figure, ax = plt.subplots(figsize=(9, 0.65 * len(values) + 1.2), layout="constrained")
+        for k, (method, of) in enumerate(values.items()):
+            leaf = of.get("over_natural", {"mean": 1.0, "low": 1.0, "high": 1.0})
+            spread = [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]]
+            ax.barh(-k, leaf["mean"], xerr=spread, color=COLOURS[method], height=0.7, error_kw={"capsize": 5})
+            ax.text(leaf["high"], -k, f"   {_short(leaf['mean'])} ×", va="center")
+        ax.set(yticks=[-k for k in range(len(values))], yticklabels=[METHODS.get(name, name) for name in values],
+               xlabel="seconds an epoch, natural = 1")  # fmt: skip
+        ax.margins(x=0.12)
+        ax.axvline(1, color="black", linewidth=1)
+        return finished(figure)
+
+
+def training_curves(curves: dict[str, list[dict]], reached: dict[str, dict[str, int]]) -> Figure:
+    """Accuracy on held-out images after every epoch, clean and under attack; a marker where it was near its best.
+
+    ``reached``: ``clean`` or ``adversarial`` -> method -> that epoch, counted from 1.
+    """
+    titles = {"clean": "clean", "adversarial": "under attack (PGD)"}
+    with style():
+        figure, axes = plt.subplots(1, len(titles), figsize=(11, 4.9), sharey=True, layout="constrained")
+        for ax, (accuracy, title) in zip(axes, titles.items(), strict=True):
+            for method, curve in curves.items():
+                values, at = [row[accuracy] for row in curve], reached[accuracy][method]
+                ax.plot(range(1, len(values) + 1), values, color=COLOURS[method], alpha=0.85)
+                ax.plot(at, values[at - 1], MARKERS[method], color=COLOURS[method], markersize=11, zorder=5,
+                        markeredgecolor="black", label=METHODS.get(method, method))  # fmt: skip
+            ax.set(title=title, xlabel="epoch", xlim=(0.5, None))
+            ax.xaxis.get_major_locator().set_params(integer=True)
+        axes[0].set(ylabel="held-out accuracy (%)", ylim=(-3, 103))
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
         return finished(figure)

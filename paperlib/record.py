@@ -87,8 +87,12 @@ class Run:
         return trained.model
 
     def dataset(self, dataset, n: int):
-        """Note the data set and how many of its images were used."""
-        self.data = {"name": dataset.name, "sha256": dataset.sha256, "n": n}
+        """Note a data set and how many of its images were used; any after the first stand in its ``others``."""
+        entry = {"name": dataset.name, "sha256": dataset.sha256, "n": n}
+        if self.data is None:
+            self.data = entry
+        else:
+            self.data.setdefault("others", []).append(entry)
 
     def write(self, values: dict, **arrays) -> dict:
         """Write the record, and the arrays beside it, each in one piece; returns the record.
@@ -97,18 +101,19 @@ class Run:
         """
         record = {
             "artifact": self.artifact, "paper": experiments.paper_place(self.artifact), "profile": self.profile,
-            "parameters": self.parameters, "data": self.data, "models": self.models, "seeds": self.seeds,
+            "parameters": plain(self.parameters), "data": self.data, "models": self.models, "seeds": plain(self.seeds),
             "environment": environment(), "git_commit": git_commit(),
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - self._clock, 2), "values": plain(values),
         }  # fmt: skip
+        text = json.dumps(record, indent=1, allow_nan=False) + "\n"  # before anything is written: it may refuse
         self.folder.mkdir(parents=True, exist_ok=True)
         if arrays:
             partial = self.folder / f".{self.artifact}.partial.npz"
             np.savez_compressed(partial, **{name: np.asarray(array) for name, array in arrays.items()})
             partial.replace(self.folder / f"{self.artifact}.npz")
         partial = self.folder / f".{self.artifact}.partial.json"
-        partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+        partial.write_text(text)
         partial.replace(self.folder / f"{self.artifact}.json")
         return record
 

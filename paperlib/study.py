@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from paperlib import indicator, measure
-from paperlib.evaluate import Interval
+from paperlib import indicator, measure, surface
+from paperlib.evaluate import Interval, accuracy, correct
 from paperlib.objective import cross_entropy, decision
 from paperlib.state import evaluating
 
@@ -137,6 +137,17 @@ def by_eps(leaves: dict[tuple[str, float], object]) -> dict:
     return found
 
 
+def numbered(values: dict) -> dict:
+    """The same values with eps told by its place, ``@0`` the smallest, so that one text fits every profile."""
+    if values and all(_is_number(key) for key in values):
+        values = {f"@{k}": values[key] for k, key in enumerate(sorted(values, key=float))}
+    return {key: numbered(leaf) if isinstance(leaf, dict) else leaf for key, leaf in values.items()}
+
+
+def _is_number(key: str) -> bool:
+    return key.replace(".", "", 1).isdigit()
+
+
 def _falls(first: Flags, second: Flags, attack: str) -> Interval:
     sizes = sorted(eps for name, eps in first if name == attack)
     fall, other = (of[attack, sizes[0]].double() - of[attack, sizes[-1]].double() for of in (first, second))
@@ -157,8 +168,8 @@ def gains(flags: dict[str, Flags]) -> dict:
 def vanishing(
     networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, part: float
 ) -> dict[str, Interval | float]:
-    """The share of images (percent) where the l1 norm of the loss's gradient is below ``threshold``, which is ``part`` of
-    the natural network's median."""
+    """The share of images (percent) where the l1 norm of the loss's gradient is below ``threshold``: ``part`` of the
+    natural network's median."""
     slope = {
         name: indicator.norms(indicator.jacobian(network, x, y, objective=cross_entropy))["l1"]
         for name, network in networks.items()
@@ -209,3 +220,123 @@ def auc(score: Float[Tensor, "n"], positive: Bool[Tensor, "n"]) -> float | None:
         return None
     difference = score[positive][:, None] - score[~positive][None, :]
     return float((difference > 0).double().mean() + (difference == 0).double().mean() / 2)
+
+
+# Ways to the boundary (Fig. 4).
+
+DIRECTIONS = {"random": "cw", "crossentropy": "cross_entropy", "leastlikely": "least_likely", "cw": "cw"}
+WITHIN = (1, 3, 5, 10)
+
+
+def plane(
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], name: str, *, seed: int
+) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c h w"]]:
+    """u and v of one of ``DIRECTIONS``: random signs, or the first step of the attack on an objective of Eq. 3; v the
+    same random signs each time, made orthogonal to u. All have the norm of a sign vector."""
+    kind = "random" if name == "random" else "adversarial"
+    generator = torch.Generator().manual_seed(seed)
+    return surface.input_plane(model, x, y, direction=kind, climbs=DIRECTIONS[name], generator=generator)
+
+
+def towards(
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], u: Float[Tensor, "n c h w"], *, unit: float,
+    extent: float, reach: float,
+) -> dict[str, Float[np.ndarray, "n"]]:  # fmt: skip
+    """For every image along its own u: ``distance`` to the boundary in steps of ``unit`` (inf beyond ``reach``), and
+    ``contours``, the level lines of S crossed per step on the way to ``extent`` (see ``measure.contours``)."""
+    t = np.arange(0, extent + 0.5)
+    S = surface.surfaces(model, x, y, u, torch.zeros_like(u), objective=decision, alpha=unit * t, beta=np.zeros(1))
+    distance = measure.boundary(model, x, y, u, unit=unit, reach=reach)
+    return {"distance": distance, "contours": measure.contours(S[:, 0], t)}
+
+
+def ways(found: dict[str, dict[str, Float[np.ndarray, "n"]]], *, reach: float) -> dict:
+    """The numbers of Fig. 4 from ``towards`` of each direction; ratios to the random one are taken image by image.
+
+    A boundary that is not reached counts as ``reach`` in a ratio of distances, which then is a lower bound.
+    """
+    values: dict = {"ratio": {"distance": {}, "contours": {}}}
+    near = {name: np.minimum(of["distance"], reach) for name, of in found.items()}
+    for name, of in found.items():
+        values[name] = {
+            "distance": measure.distances(of["distance"], reach=reach, unit="px"),
+            "within": {str(k): measure.interval(100.0 * (of["distance"] <= k)) for k in WITHIN},
+            "contours": measure.interval(of["contours"], "lines/step", how="median"),
+        }
+        if name != "random":
+            distance, lines = near["random"] / near[name], of["contours"] / found["random"]["contours"]
+            values["ratio"]["distance"][name] = measure.interval(distance, "×", how="median")
+            values["ratio"]["contours"][name] = measure.interval(lines, "×", how="median")
+    return values
+
+
+def linear_ratio(J: Float[Tensor, "n c h w"], r: Float[Tensor, "n c h w"]) -> Interval:
+    """How much farther the boundary would be along r than along the signs of J if S were affine: ``|J|_1 / |J.r|``, for
+    the sign of r that leads down (median over images)."""
+    ratio = J.flatten(1).abs().sum(1) / (J * r).flatten(1).sum(1).abs().clamp_min(1e-30)
+    return measure.interval(ratio.cpu().numpy(), "×", how="median")
+
+
+def noise_accuracy(
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, size: float, seed: int
+) -> dict:
+    """Accuracy as it is, with random signs of ``size`` ([0, 1] scale) in every pixel, and the paired difference."""
+    r = surface.random_direction(x, generator=torch.Generator().manual_seed(seed))
+    clean, noisy = correct(model, x, y), correct(model, (x + size * r).clamp(0, 1), y)
+    return {
+        "noise": {"clean": accuracy(clean), "noisy": accuracy(noisy)},
+        "paired": {"noise": measure.paired_flags(noisy, clean)},
+    }
+
+
+# The Jacobian as a picture (Figs. 10 and 15).
+
+
+def alignments(
+    J: dict[str, Float[Tensor, "n c h w"]], pattern: Bool[Tensor, "n h w"]
+) -> dict[str, dict[str, Float[Tensor, "m"]]]:
+    """Each network's alignment of J with the image's ``own`` pattern and with the next image's (``other``).
+
+    The second is what a liking for the middle of the picture alone would give. Images without a number (no pattern, or
+    J = 0) are left out for all networks.
+    """
+    found = {
+        role: {"own": indicator.alignment(of, pattern), "other": indicator.alignment(of, pattern.roll(1, 0))}
+        for role, of in J.items()
+    }
+    usable = torch.stack([values for of in found.values() for values in of.values()]).isfinite().all(0)
+    return {role: {name: values[usable] for name, values in of.items()} for role, of in found.items()}
+
+
+def alignment_values(of: dict[str, Float[Tensor, "m"]]) -> dict[str, Interval]:
+    """One network's ``alignment`` with the image's own pattern, with the ``other``, and their paired difference."""
+    return {
+        "alignment": over_images(of["own"], "×"), "other": over_images(of["other"], "×"),
+        "own_minus_other": over_images(of["own"] - of["other"], "×"),
+    }  # fmt: skip
+
+
+# What training costs (Sec. 5.2).
+
+
+def cost(seconds: dict[str, list[float]], curves: dict[str, list[dict]]) -> dict[str, dict[str, Interval | int]]:
+    """For each method ``seconds`` an epoch and how many times natural's that is (``over_natural``, round by round),
+    medians over rounds; and the epochs until clean and adversarial accuracy on held-out images were near their best.
+
+    ``seconds``: from ``train.epoch_seconds``; ``curves``: method -> the card's curve.
+    """
+    found: dict = {}
+    for method, taken in seconds.items():
+        found[method] = {"seconds": measure.interval(taken, "s", how="median")}
+        if method != "natural":
+            times = np.array(taken) / np.array(seconds["natural"])
+            found[method]["over_natural"] = measure.interval(times, "×", how="median")
+        found[method]["epochs"] = epochs_until(curves[method], "clean")
+        found[method]["epochs_adversarial"] = epochs_until(curves[method], "adversarial")
+    return found
+
+
+def epochs_until(curve: list[dict], accuracy: str, *, within: float = 1.0) -> int:
+    """The first epoch, counted from 1, whose accuracy lies at most ``within`` points below the best of all epochs."""
+    values = [row[accuracy] for row in curve]
+    return 1 + next(k for k, value in enumerate(values) if value >= max(values) - within)

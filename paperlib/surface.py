@@ -287,7 +287,8 @@ def boundary_distance(
     Raises ValueError for ``reach`` <= 0.
     """
     reject(reach <= 0, f"reach is {reach}; allowed is a positive number")
-    reject(coarse < 1 or bisections < 0, f"coarse is {coarse} and bisections is {bisections}; allowed are >= 1 and >= 0")
+    wrong = coarse < 1 or bisections < 0
+    reject(wrong, f"coarse is {coarse} and bisections is {bisections}; allowed are >= 1 and >= 0")
 
     def S(t: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
         points = x + t.view(-1, 1, 1, 1).to(x.dtype) * direction

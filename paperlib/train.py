@@ -6,14 +6,17 @@ an uninterrupted one, because all its random numbers come from (seed, epoch).
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import cycle, islice
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.func import functional_call
 from tqdm import tqdm
 
 from paperlib import model as networks
@@ -173,18 +176,17 @@ def penalised(model: nn.Module, x, y, function: Callable, p: str, c: float) -> t
     Without BatchNorm one forward pass serves both; with it the penalty has its own, with statistics frozen.
     """
     logits = []
+    mixes = has_batchnorm(model)
+    # a copy: the pass below moves the statistics in place, and the penalty's backward pass still needs the former ones
+    frozen = {name: buffer.clone() for name, buffer in model.named_buffers()} if mixes else {}
 
     def values(z: Tensor) -> Tensor:
-        logits.append(model(z).float())
+        logits.append(functional_call(model, frozen, (z,)).float())
         return function(logits[0], y)
 
-    if has_batchnorm(model):
-        with evaluating(model):
-            _, gradient = input_gradient(values, x, create_graph=True)
-        Z = model(x).float()
-    else:
+    with evaluating(model) if mixes else nullcontext():
         _, gradient = input_gradient(values, x, create_graph=True)
-        Z = logits[0]
+    Z = model(x).float() if mixes else logits[0]
     size = penalty(gradient.float(), p)
     return cross_entropy(Z, y).mean() + c * size, size
 
@@ -236,10 +238,7 @@ def fit(
     """
     started = time.monotonic()
     split = dataset.train.first(recipe.train_n)
-    model = untrained(recipe, dataset).to(device)
-    if recipe.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    run = _Run(recipe, dataset, model, len(split))
+    run = _begun(recipe, dataset, len(split), device)
     if state_file is not None and Path(state_file).exists():
         run.restore(torch.load(state_file, map_location=device, weights_only=True), state_file)
     # the images live on the device: a GPU would otherwise wait for the bus
@@ -252,6 +251,58 @@ def fit(
         if state_file is not None:
             _save(run.state(), Path(state_file))
     return run.averaged().eval(), run.curve
+
+
+def epoch_seconds(
+    recipes: Mapping[str, Recipe], dataset: Dataset, *, rounds: int, batches: int, device: str = "cpu"
+) -> dict[str, list[float]]:
+    """Seconds that an epoch of each recipe takes, one number a round, extrapolated from ``batches`` batches.
+
+    In every round each recipe has its turn, so that what slows the machine slows all of them. A turn begins with a
+    batch that is not counted; penalty and eps have their full size; only training steps are timed. Raises ValueError
+    for fewer than one round or batch.
+    """
+    for name, value in (("rounds", rounds), ("batches", batches)):
+        reject(not _integer(value) or value < 1, f"{name} is {value!r}; allowed is an integer of at least 1")
+    seconds: dict[str, list[float]] = {name: [] for name in recipes}
+    for _ in range(rounds):
+        for name, recipe in recipes.items():
+            seconds[name].append(_turn(recipe, dataset, batches, device))
+    return seconds
+
+
+def _turn(recipe: Recipe, dataset: Dataset, batches: int, device: str) -> float:
+    """Seconds of an epoch, from ``batches`` batches after one that warms up."""
+    split = dataset.train.first(recipe.train_n)
+    # a schedule that is long enough, however many batches are timed
+    run = _begun(replace(recipe, epochs=batches + 1), dataset, len(split), device)
+    run.model.train()
+    generator = torch.Generator().manual_seed(recipe.seed)
+    order = torch.randperm(len(split), generator=generator).split(recipe.batch)
+    seconds, images = 0.0, 0
+    for k, index in enumerate(islice(cycle(order), batches + 1)):
+        x, y = split.x[index].to(device), split.y[index].to(device)
+        began = _now(device)
+        x = augmented(x, generator) if recipe.augment else x
+        run._step(x, y, math.inf, generator, device)
+        if k:
+            seconds, images = seconds + _now(device) - began, images + len(index)
+    return seconds / images * len(split)
+
+
+def _now(device: str) -> float:
+    """The clock, once the device has done what it was told."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _begun(recipe: Recipe, dataset: Dataset, n: int, device: str) -> "_Run":
+    """A training of ``n`` images before its first step."""
+    model = untrained(recipe, dataset).to(device)
+    if recipe.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return _Run(recipe, dataset, model, n)
 
 
 class _Run:

@@ -8,7 +8,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
+import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -49,16 +51,18 @@ def get(
 ) -> Trained:  # fmt: skip
     """The network that ``experiments.yml`` calls ``name`` in ``profile``: loaded, resumed or trained.
 
-    A checkpoint of another recipe is set aside, not overwritten; a broken one raises ZooError unless ``rebuild``.
+    A checkpoint of another recipe or other data is set aside, not overwritten; a broken one raises ZooError unless
+    ``rebuild``.
     Raises OutOfTime when ``budget`` seconds are spent first.
     """
     recipe = experiments.recipe(profile, name)
+    dataset = data.load(recipe.data)
     path = path_of(name, profile)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(path.with_suffix(".lock"))):
         if rebuild:
             discard(path)
-        elif path.with_suffix(".json").exists() and card_of(path)["recipe"] != recipe.to_dict():
+        elif path.with_suffix(".json").exists() and not made_of(card_of(path), recipe, dataset):
             set_aside(path)
         if not path.with_suffix(".json").exists():
             # weights without a card are an interrupted write, if a state to go on from lies beside them
@@ -97,7 +101,10 @@ def load(path: Path) -> Trained:
     """A finished checkpoint with its card. Raises ZooError, naming the file, if either is broken or they disagree."""
     path = Path(path)
     card = card_of(path)
-    recipe = Recipe.of(card["recipe"])
+    try:
+        recipe = Recipe.of(card["recipe"])
+    except ValueError as error:
+        raise ZooError(f"{path.with_suffix('.json')} holds no recipe of this version: {error}") from error
     dataset = data.load(recipe.data)
     model = untrained(recipe, dataset)
     try:
@@ -119,9 +126,14 @@ def card_of(path: Path) -> dict:
         card = json.loads(card_path.read_text())
     except (OSError, json.JSONDecodeError) as error:
         raise ZooError(f"{card_path} is not a readable card ({error}); use --rebuild") from error
-    if not isinstance(card, dict) or not {"recipe", "sha256"} <= set(card):
-        raise ZooError(f"{card_path} is not a card: it lacks recipe or sha256; use --rebuild")
+    if not isinstance(card, dict) or not {"recipe", "sha256", "data"} <= set(card):
+        raise ZooError(f"{card_path} is not a card: it lacks recipe, sha256 or data; use --rebuild")
     return card
+
+
+def made_of(card: dict, recipe: Recipe, dataset: data.Dataset) -> bool:
+    """Whether a finished checkpoint is of this recipe on these data."""
+    return card["recipe"] == recipe.to_dict() and card["data"]["sha256"] == dataset.sha256
 
 
 def state_file(path: Path) -> Path:
@@ -130,11 +142,12 @@ def state_file(path: Path) -> Path:
 
 
 def state_fits(state: Path, recipe: Recipe, dataset: data.Dataset) -> bool:
-    """Whether an interrupted training was of this recipe on these data."""
-    import torch
-
-    saved = torch.load(state, map_location="cpu", weights_only=True)
-    return saved["recipe"] == recipe.to_dict() and saved["data"] == dataset.sha256
+    """Whether an interrupted training was of this recipe on these data; ZooError for a file that is no such state."""
+    try:
+        saved = torch.load(state, map_location="cpu", weights_only=True)
+        return saved["recipe"] == recipe.to_dict() and saved["data"] == dataset.sha256
+    except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        raise ZooError(f"{state} is not the state of a training; remove it or use --rebuild") from error
 
 
 def file_hash(path: Path) -> str:

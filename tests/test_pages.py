@@ -76,7 +76,7 @@ def test_the_pages_show_numbers_command_and_provenance(book_project):
         "Other numbers of this run",
         "which test image",
         "abababababab",
-        "make figure FIG=fig01 P='image=1'",
+        "make figure FIG=fig01 P='image=1 eps=[0.1] pause=0.0 fail=false'",
     ):
         assert text in page
     assert "fig99" not in intro
@@ -116,3 +116,15 @@ def built_book(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("built") / "a project", real_book=True)
     project.make()
     return project, "# Toy"
+
+
+def code(source: str, *tags: str, outputs: tuple = ()) -> dict:
+    """A code cell."""
+    return {"cell_type": "code", "metadata": {"tags": list(tags)}, "source": [source], "outputs": list(outputs)}
+
+
+def test_a_page_joins_code_up_to_the_next_output_and_leaves_out_the_summary_for_tests():
+    text = {"cell_type": "markdown", "metadata": {}, "source": "# Title"}
+    cells = [text, code("a = 1", "parameters"), code("b = 2"), code("a + b", outputs=({"text": "3"},)), code("c = 3")]
+    page = book.page_cells([*cells, code("print(c)", "nbval-check-output", outputs=({"text": "3"},))])
+    assert [cell["source"] for cell in page] == ["# Title", "a = 1\n\nb = 2\n\na + b"]

@@ -1,0 +1,119 @@
+"""The claims ledger: each kind of check, the verdicts made of them, and the entries of the book's own file."""
+
+import pytest
+
+from paperlib import claims
+from paperlib.book import Numbers
+from paperlib.claims import Values, judge, outcome
+
+
+def interval(mean, low, high):
+    """A leaf as a record has it."""
+    return {"mean": mean, "low": low, "high": high, "n": 100}
+
+
+VALUES = Values(
+    records={
+        "table1": {"a": interval(80, 75, 85), "b": interval(60, 55, 65), "x": 3.0, "bim": {"0.05": 1.0, "0.1": 2.0}},
+        "fig06": {"d": interval(4, 1, 7)},
+    },
+    stated={"table1": {"a": 78.0, "b": 99.0}},
+)
+
+
+@pytest.mark.parametrize(
+    ("check", "holds"),
+    [
+        ({"kind": "greater", "left": "a", "right": "b"}, True),
+        ({"kind": "greater", "left": "a", "right": "b", "margin": 10}, False),  # 75 - 65 is not above 10
+        ({"kind": "greater", "left": "a", "right": 75}, False),  # the unfavourable end counts
+        ({"kind": "greater", "left": 5, "right": "x"}, True),
+        ({"kind": "between", "path": "a", "low": 79, "high": 81}, True),
+        ({"kind": "between", "path": "x", "low": 4, "high": 5}, False),
+        ({"kind": "near", "path": "a", "tolerance": 2}, True),
+        ({"kind": "near", "path": "a", "tolerance": 1}, False),
+        ({"kind": "near", "path": "x", "paper": "table1/a", "tolerance": 80}, True),
+        ({"kind": "equivalent", "path": "fig06:d", "low": 0, "high": 8}, True),
+        ({"kind": "equivalent", "path": "fig06:d", "low": 2, "high": 8}, False),
+        ({"kind": "paired", "path": "fig06:d"}, True),
+        ({"kind": "paired", "path": "fig06:d", "margin": 2}, False),
+        ({"kind": "greater", "left": "bim/@1", "right": "bim/@0"}, True),
+        ({"kind": "between", "path": "absent", "low": 0, "high": 1}, None),
+        ({"kind": "near", "path": "x", "tolerance": 1}, None),  # the paper does not state it
+    ],
+)
+def test_each_kind_of_check(check, holds):
+    assert outcome(check, "table1", VALUES) is holds
+
+
+def claim(*checks):
+    """A claim with the given checks in every profile."""
+    return {"artifact": "table1", "show": ["a"], "rule": {"both": list(checks)}}
+
+
+YES, NO = ({"kind": "between", "path": "x", "low": low, "high": 9} for low in (0, 5))
+GONE = {"kind": "between", "path": "gone", "low": 0, "high": 9}
+
+
+@pytest.mark.parametrize(
+    ("checks", "verdict"),
+    [
+        ([YES], "reproduced"),
+        ([YES, NO], "partly"),
+        ([NO, NO], "not reproduced"),
+        ([YES, GONE], "not run"),
+        ([YES, {"kind": "not-testable", "why": "unclear"}], "not testable"),
+        ([], "not run"),
+    ],
+)
+def test_verdicts(checks, verdict):
+    found = judge(claim(*checks), VALUES, "quick")
+    assert found.verdict == verdict and found.ours == "a 80.0 % [75.0, 85.0]"
+
+
+def test_a_profile_s_own_rule_goes_before_the_common_one():
+    both = claim(YES) | {"rule": {"both": [YES], "paper": [NO]}}
+    assert judge(both, VALUES, "quick").verdict == "reproduced"
+    assert judge(both, VALUES, "paper").verdict == "not reproduced"
+
+
+def test_the_book_s_claims_are_complete_and_readable():
+    entries = claims.load()
+    assert len(entries) >= 22 and len({entry["id"] for entry in entries}) == len(entries)
+    for entry in entries:
+        for profile in ("quick", "paper"):
+            checks = claims.checks_of(entry, profile)
+            assert checks, f"{entry['id']} has no rule for {profile}"
+            assert all(claims.in_words(check) for check in checks)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("rule: {both: [{kind: nearly}]}", "kind 'nearly'; allowed are"),
+        ("rule: {both: [{kind: paired}]}", "without"),
+        ("artifact: fig99", "'fig99', which does not exist"),
+        ("recorded: {quick: maybe}", "records 'maybe'"),
+    ],
+)
+def test_a_broken_entry_is_refused(broken, said, tmp_path, monkeypatch):
+    whole = {"rule": "rule: {both: []}", "artifact": "artifact: table1", "recorded": "recorded: {}"}
+    whole[broken.split(":")[0]] = broken
+    lines = ["- id: one", "section: '1'", "claim: c", "quantity: q", "show: []", "paper: p", *whole.values()]
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "claims.yml").write_text("\n  ".join(lines) + "\n")
+    known = claims.experiments.load()
+    monkeypatch.setattr(claims.experiments, "ROOT", tmp_path)
+    monkeypatch.setattr(claims.experiments, "load", lambda: known)
+    with pytest.raises(claims.ClaimError, match=said):
+        claims.load()
+
+
+def test_a_verdict_that_differs_from_the_record_is_named(monkeypatch):
+    numbers = object.__new__(Numbers)  # as if read from files
+    numbers.profile, numbers.here, numbers.edition, numbers.stated = "quick", VALUES.records, {}, VALUES.stated
+    entry = claim(YES) | {"id": "one", "paper": "p", "recorded": {"quick": "partly"}}
+    monkeypatch.setattr(claims, "load", lambda: [entry])
+    assert claims.unexpected(numbers) == ["one: recorded partly, now reproduced"]
+    entry["recorded"]["quick"] = "reproduced"
+    assert claims.unexpected(numbers) == []
