@@ -8,10 +8,11 @@ export PYTHONPATH := $(CURDIR)
 # always through the interpreter: scripts in .venv/bin break when the path has spaces
 PY := .venv/bin/python
 
-.PHONY: help book test lint figure check lock clean distclean
+.PHONY: help book published test lint figure check lock clean distclean
 
 help:
 	@echo "make book                     train, attack, draw and build the book (PROFILE=quick or paper)"
+	@echo "make published                build the published edition's book: no data, no training, no network"
 	@echo "make figure FIG=fig06 P='...' make one figure again with new parameters"
 	@echo "make test                     run all tests, and every notebook with its defaults"
 	@echo "make lint                     check code and notebooks with ruff"
@@ -20,6 +21,10 @@ help:
 
 book: .venv/installed
 	@$(PY) -m paperlib book --profile "$$PROFILE"
+
+# in a folder of its own, so that a run of one's own stays as it is
+published: .venv/installed
+	@PAPERLIB_BUILD="$(CURDIR)/build/published" $(PY) -m paperlib published
 
 figure: .venv/installed
 	@test -n "$$FIG" || { echo "FIG is missing; for example: make figure FIG=fig06 P='image=3'" >&2; exit 2; }

@@ -184,6 +184,30 @@ def add_site(commands) -> None:
     _add_step(add_command(commands, run, "site", "build the book's pages from what has been executed"))
 
 
+def add_publish(commands) -> None:
+    """``publish``: put a run's finished artifacts into the repository."""
+
+    def run(options) -> None:
+        from paperlib import edition
+
+        print(f"published in {edition.folder()}: {', '.join(edition.publish(options.profile)) or 'nothing is finished'}")
+
+    purpose = "add the finished artifacts of the paper profile, with their checkpoints, to book/published"
+    add_command(commands, run, "publish", purpose).set_defaults(profile="paper")
+
+
+def add_published(commands) -> None:
+    """``published``: the book of the published edition."""
+
+    def run(options) -> None:
+        from paperlib import book, edition
+
+        edition.unpack(experiments.build_dir("paper").parent)
+        print(f"The published edition is at {book.build('paper')}")
+
+    add_command(commands, run, "published", "build the book of the published edition, without data or training")
+
+
 def add_evaluate(commands) -> None:
     """``evaluate``: a network of the reader's under attack."""
 
@@ -296,7 +320,8 @@ def _add_step(command: argparse.ArgumentParser) -> None:
     command.add_argument("--step", action="store_true", help="stamp the step as done (used by the Snakefile)")
 
 
-COMMANDS = (add_check, add_data, add_train, add_search, add_execute, add_figure, add_book, add_site, add_evaluate,
+COMMANDS = (add_check, add_data, add_train, add_search, add_execute, add_figure, add_book, add_site,
+            add_publish, add_published, add_evaluate,
             add_indicator, add_surface, add_claims)  # fmt: skip
 
 if __name__ == "__main__":

@@ -239,6 +239,20 @@ def _derivative(values: Tensor, at: Tensor) -> Tensor:
     return gradient
 
 
+def free_of_kinks(
+    t: Float[Tensor, "k"], slope: Float[Tensor, "k"], second: Float[Tensor, "k"], *, window: int = 5
+) -> Bool[Tensor, "k"]:
+    """Where a slice has no kink within ``window`` points: its slope changes there by what its second derivative says, up
+    to 5 %. Max-pooling and the maximum in S leave kinks on a softplus network too; curvature means nothing across them.
+    """
+    step = t[1:] - t[:-1]
+    grown = torch.cat([slope.new_zeros(1), ((second[1:] + second[:-1]) / 2 * step).cumsum(0)])
+    rest, change = (part[2 * window :] - part[: -2 * window] for part in (slope - grown, slope))
+    free = torch.zeros_like(slope, dtype=torch.bool)
+    free[window:-window] = rest.abs() <= 0.05 * change.abs()
+    return free
+
+
 def osculating_circle(t: float, value: float, slope: float, second: float) -> tuple[float, float, float]:
     """Centre (t, value) and radius of the circle that touches a graph to second order.
 

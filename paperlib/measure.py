@@ -142,7 +142,9 @@ MEDIANS = ("relative_drop", "distance")
 # Averages over images or over pairs of directions.
 
 
-def interval(values: Sequence[float] | Float[np.ndarray, "n"], unit: str | None = None, *, how: str = "mean") -> Interval:
+def interval(
+    values: Sequence[float] | Float[np.ndarray, "n"], unit: str | None = None, *, how: str = "mean"
+) -> Interval:
     """Mean or median with its 95 % bootstrap interval; percent unless a ``unit`` is named."""
     reject(how not in ("mean", "median"), f"how is {how!r}; allowed are mean, median")
     found = (mean_interval if how == "mean" else median_interval)(torch.as_tensor(np.asarray(values, dtype=float)))

@@ -718,20 +718,20 @@ def distance_curves(distance: dict[str, Float[np.ndarray, "n"]], *, reach: float
 def osculating(drawn: dict[str, np.ndarray], circle: tuple[float, float, float], *, units: tuple[str, str]) -> Figure:
     """Fig. 5: a slice of S with its tangent and its osculating circle at one point, one scale on both axes.
 
-    ``drawn``: ``t``, ``smooth``, ``relu`` (the slice on the softplus copy and as it is), ``point`` (t, S) and ``slope``;
+    ``drawn``: ``t``, ``smooth``, ``relu`` (the slice of the softplus copy and as it is), ``point`` (t, S), ``slope``;
     ``circle``: its centre and radius; ``units``: what one unit of each axis is.
     """
     t, (at, value), (centre_t, centre_S, radius) = drawn["t"], drawn["point"], circle
     with style():
         figure, ax = plt.subplots(figsize=(8.5, 8), layout="constrained")
-        ax.plot(t, drawn["relu"], color="#999999", linestyle=":", label="S as it is (ReLU)")
+        ax.plot(t, drawn["relu"], color="#777777", linestyle=":", linewidth=3, label="S as it is (ReLU)")
         ax.plot(t, drawn["smooth"], color="black", linewidth=3, label="S, softplus copy")
         reach = np.array([-0.5, 0.5]) / math.hypot(1, drawn["slope"])
         ax.plot(at + reach, value + drawn["slope"] * reach, color=COLOURS["robust"], label="tangent: slope S′")
         ax.add_patch(plt.Circle((centre_t, centre_S), radius, fill=False, color=COLOURS["natural"], linewidth=2))
         ax.plot([], [], color=COLOURS["natural"], label="osculating circle: 1/R = κ")
         ax.plot([centre_t, at], [centre_S, value], color=COLOURS["natural"], linewidth=1.2)
-        ax.text((centre_t + at) / 2, (centre_S + value) / 2, f"R = {radius:.2f} ", ha="right", va="center")
+        ax.text(centre_t, centre_S, f" R = {radius:.2f}", ha="left", va="center", clip_on=True)
         ax.plot(at, value, "o", color="white", markeredgecolor="black", markersize=10, zorder=5)
         ax.axhline(0, color="black", linewidth=1)
         low, high = drawn["smooth"].min(), drawn["smooth"].max()
@@ -750,20 +750,21 @@ def jacobian_gallery(
 ) -> Figure:
     """One row a test image, a block of columns a kind of images: the image, then J of each network.
 
-    ``jacobians``: kind -> heading -> J. Every J is divided by its own largest magnitude; grey ones keep their sign, of
+    ``jacobians``: kind -> method -> J. Every J is divided by its own largest magnitude; grey ones keep their sign, of
     colour ones the magnitudes are added over the channels.
     """
     rows, widths = max(map(len, images.values())), [1 + len(of) for of in jacobians.values()]
     with style():
-        figure = plt.figure(figsize=(1.75 * sum(widths) + 0.4, 1.8 * rows + 1.2))
-        blocks = figure.add_gridspec(1, len(images), width_ratios=widths, wspace=0.08)
+        figure = plt.figure(figsize=(1.75 * sum(widths) + 0.4, 1.78 * rows + 0.25))
+        blocks = figure.add_gridspec(1, len(images), width_ratios=widths, wspace=0.08, left=0, right=1, bottom=0, top=1)
         for block, (kind, pictures) in zip(blocks, images.items(), strict=True):
-            grid = block.subgridspec(rows + 1, 1 + len(jacobians[kind]), height_ratios=[*[1] * rows, 0.07],
-                                     wspace=0.05, hspace=0.06)  # fmt: skip
+            grid = block.subgridspec(rows + 1, 1 + len(jacobians[kind]), height_ratios=[*[1] * rows, 0.09],
+                                     wspace=0.05, hspace=0.05)  # fmt: skip
             for k, image in enumerate(pictures):
                 picture(figure.add_subplot(grid[k, 0]), image, "" if k else "image")
-                for column, (heading, J) in enumerate(jacobians[kind].items(), start=1):
-                    drawn = _slopes(figure.add_subplot(grid[k, column]), J[k], "" if k else heading)
+                for column, (method, J) in enumerate(jacobians[kind].items(), start=1):
+                    title = "" if k else f"J, {METHODS.get(method, method)}"
+                    drawn = _slopes(figure.add_subplot(grid[k, column]), J[k], title)
             bar = figure.colorbar(drawn, cax=figure.add_subplot(grid[-1, 1:]), orientation="horizontal", format=_tick)
             bar.set_label("J" if pictures.shape[1] == 1 else "|J|, added over channels")
             bar.locator = matplotlib.ticker.MaxNLocator(2)
@@ -778,26 +779,27 @@ def _slopes(ax: Axes, J: Float[np.ndarray, "c h w"], title: str) -> "AxesImage":
     return ax.imshow(size / (np.abs(size).max() or 1.0), **look)
 
 
-def alignment_intervals(values: dict, names: dict[str, dict[str, str]]) -> Figure:
+def alignment_intervals(values: dict, methods: dict[str, dict[str, str]]) -> Figure:
     """Alignment of J with the image's own pattern (filled) and with another image's (hollow), one panel a kind.
 
-    ``names``: kind -> role -> the network's name.
+    ``values``: kind -> role -> intervals; ``methods``: kind -> role -> the network's method.
     """
+    looks = {"alignment": (None, 0.13, "the image's own pattern"), "other": ("white", -0.13, "another image's pattern")}
     with style():
-        figure, axes = plt.subplots(1, len(names), figsize=(11, 3.4), layout="constrained", sharex=True)
-        for ax, (kind, of_kind) in zip(axes, names.items(), strict=True):
-            for k, role in enumerate(of_kind):
-                for which, face, label in (("alignment", None, "own pattern"), ("other", "white", "another image's")):
+        figure, axes = plt.subplots(1, len(methods), figsize=(11, 3.6), layout="constrained", sharex=True)
+        for ax, (kind, pair) in zip(axes, methods.items(), strict=True):
+            for k, (role, method) in enumerate(pair.items()):
+                for which, (face, shift, _) in looks.items():
                     leaf = values[kind][role][which]
-                    ax.errorbar(
-                        leaf["mean"], -k, xerr=[[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]], fmt="o",
-                        markersize=11, color=COLOURS[role], markerfacecolor=face, label=label, capsize=5,
-                    )  # fmt: skip
+                    spread = [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]]
+                    ax.errorbar(leaf["mean"], shift - k, xerr=spread, fmt="o", markersize=11, color=COLOURS[method],
+                                markerfacecolor=face, capsize=5)  # fmt: skip
             ax.axvline(1, color="black", linewidth=1)
-            ax.set(title=kind, yticks=[-k for k in range(len(of_kind))], yticklabels=list(of_kind.values()),
-                   ylim=(0.6 - len(of_kind), 0.4), xlabel="alignment of J (×)")  # fmt: skip
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles[-2:], labels[-2:], loc="outside lower center", ncols=2, frameon=False)
+            ax.set(title=f"{kind} images", yticks=[-k for k in range(len(pair))], ylim=(0.6 - len(pair), 0.4),
+                   yticklabels=[METHODS.get(name, name) for name in pair.values()], xlabel="alignment (×)")  # fmt: skip
+        grey = {"marker": "o", "linestyle": "", "markersize": 11, "color": "#555555"}
+        dots = [plt.Line2D([], [], **grey, markerfacecolor=face, label=label) for face, _, label in looks.values()]
+        figure.legend(handles=dots, loc="outside lower center", ncols=2, frameon=False)
         return finished(figure)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from paperlib import indicator, measure, surface
 from paperlib.evaluate import Interval, accuracy, correct
 from paperlib.objective import cross_entropy, decision
-from paperlib.state import evaluating
+from paperlib.state import evaluating, reject
 
 # The Hessian and its eigenvalues (Fig. 8).
 
@@ -290,6 +290,13 @@ def noise_accuracy(
 
 
 # The Jacobian as a picture (Figs. 10 and 15).
+
+
+def first_of(classes: list[int], y: Int[Tensor, "n"]) -> list[int]:
+    """The first index of each class that occurs. Raises ValueError if none of them does."""
+    found = [int((y == label).nonzero()[0]) for label in classes if (y == label).any()]
+    reject(not found, f"classes is {classes}; allowed are those of the images: {sorted(set(y.tolist()))}")
+    return found
 
 
 def alignments(

@@ -1,5 +1,7 @@
 """experiments.yml read and checked: names, types, overrides and derived recipes."""
 
+import re
+
 import pytest
 import yaml
 from conftest import DRAW, EXPERIMENTS, notebook
@@ -13,6 +15,7 @@ def tiny(tmp_path, monkeypatch):
     """A function that lays out a tiny project with other text in experiments.yml or another notebook."""
     monkeypatch.setattr(experiments, "ROOT", tmp_path)
     monkeypatch.setattr(experiments, "_recipe_type", lambda: Recipe)
+    monkeypatch.setattr(experiments, "recipe_fields", lambda: ["data", "epochs", "pause", "c", "p", "seed"])
 
     def lay(text: str = EXPERIMENTS, cells=DRAW) -> None:
         (tmp_path / "experiments.yml").write_text(text)
@@ -27,16 +30,9 @@ def tiny(tmp_path, monkeypatch):
 class Recipe:
     """Any recipe whose fields are known."""
 
-    __dataclass_fields__ = {}
-
     @classmethod
     def of(cls, settings):
         return settings
-
-
-@pytest.fixture(autouse=True)
-def known_fields(monkeypatch):
-    monkeypatch.setattr(experiments, "recipe_fields", lambda: ["data", "epochs", "pause", "c", "p", "seed"])
 
 
 def test_what_a_profile_has(tiny):
@@ -228,3 +224,28 @@ def test_numbers_of_yaml_1_2_and_safe_tags_only(tmp_path):
     with pytest.raises(ExperimentError, match=r"x.yml, line 2"):
         experiments.read_yaml(tmp_path / "x.yml")
     assert yaml.load("a: 1e-3", Loader=experiments._Loader) == {"a": 0.001}
+
+
+def test_the_commands_of_the_readme_are_accepted():
+    root = experiments.ROOT
+    text = (root / "README.md").read_text(encoding="utf-8")
+    figures = re.findall(r"make figure FIG=(\w+) P='([^']*)'", text)
+    assert len(figures) >= 2
+    for key, changes in figures:
+        spec = experiments.artifact("quick", key)
+        changed = experiments.override(spec, experiments.parse_overrides(changes))
+        assert (changed.parameters, changed.models) != (spec.parameters, spec.models)
+    ((name, profile),) = re.findall(r"paperlib train (\S+) --profile (\w+)", text)
+    assert name in experiments.models(profile)
+    targets = set(re.findall(r"^make (\w+)|`make (\w+)", text, flags=re.MULTILINE))
+    rules = re.findall(r"^(\w+):", (root / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert {first or second for first, second in targets} <= set(rules)
+
+
+def test_the_lock_says_where_it_comes_from_and_names_no_host():
+    text = (experiments.ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert text.startswith("# Compiled from pyproject.toml for Linux and macOS")
+    assert "make lock" in text.splitlines()[0]
+    assert not re.search(r"://|--index|--find-links", text)
+    pinned = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    assert all("==" in line for line in pinned)

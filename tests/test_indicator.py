@@ -179,6 +179,12 @@ def test_second_term_of_the_bound_is_attained_when_all_entries_agree():
     assert indicator.bound(torch.zeros(4), H, eps=0.5)["second"] == pytest.approx(attained, rel=1e-12)
 
 
+def test_second_term_of_the_bound_is_the_smaller_of_its_two_bounds():
+    # one entry alone: sum |H_ij| = 3 is attained, d max|lambda| = 12 is not
+    H = torch.diag(torch.tensor([3.0, 0.0, 0.0, 0.0], dtype=torch.float64))
+    assert indicator.bound(torch.zeros(4), H, eps=0.5)["second"] == pytest.approx(0.375)
+
+
 def test_curvature_at_scale_of_a_quadratic_is_exact_at_every_scale():
     model, Q, _ = quadratic()
     x = images(3, (1, 2, 2))

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from toys import images
 from torch import nn
+from toys import images
 
 from paperlib import model
 

@@ -1,4 +1,4 @@
-"""What is drawn: scales that are shared and centred, the ball, the words of a page, and files that suffice to draw again."""
+"""What is drawn: shared and centred scales, the ball, the words of a page, and files that suffice to draw again."""
 
 import json
 import re
@@ -74,7 +74,8 @@ def test_the_boundary_is_a_thick_line_where_there_is_one(figure):
 
 def test_the_square_and_the_ball_are_marked_at_eps(figure):
     for ax in maps(figure):
-        corners = {tuple(point) for line in ax.lines for point in np.column_stack(line.get_data()) if len(line.get_xdata()) == 5}
+        outlines = [line for line in ax.lines if len(line.get_xdata()) == 5]
+        corners = {tuple(point) for line in outlines for point in np.column_stack(line.get_data())}
         assert corners == {(2, 0), (0, 2), (-2, 0), (0, -2), (2, 2), (-2, 2), (-2, -2), (2, -2)}
 
 
@@ -190,7 +191,10 @@ def test_an_unknown_artifact_has_no_words():
         plot.words("fig99", "question")
 
 
-@pytest.mark.parametrize("key", [key for key, entry in experiments.load()["artifacts"].items() if entry["notebook"] == "surfaces"])
+FIGURES = [key for key, entry in experiments.load()["artifacts"].items() if entry["notebook"] == "surfaces"]
+
+
+@pytest.mark.parametrize("key", FIGURES)
 def test_every_figure_of_the_template_has_its_words(key):
     page = experiments.read_yaml(experiments.ROOT / "book" / "figures.yml")[key]
     assert page["question"].strip().endswith("?")

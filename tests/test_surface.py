@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from toys import Quadratic, batchnorm_network, images, labels_of, linear, relu_network
 from torch import nn
+from toys import Quadratic, batchnorm_network, images, labels_of, linear, relu_network
 
 from paperlib import surface
 from paperlib.attack import fgsm

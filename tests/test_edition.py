@@ -1,0 +1,108 @@
+"""The published edition: what is added, what is refused, and whether the one in the repository is up to date."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from paperlib import data, edition, evaluate, experiments, pipeline, zoo
+from paperlib.record import Run
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """A project whose paper profile has one finished artifact with one tiny network, and an empty edition."""
+    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "build"))
+    monkeypatch.setattr(experiments, "ROOT", tmp_path)
+    recipe = {"data": "digits", "network": "linear", "method": "natural", "width": 1, "epochs": 1, "eps": 0.1,
+              "step_size": 0.1, "train_n": 100}  # fmt: skip
+    entry = {"notebook": "n", "place": "Fig. 6", "title": "T", "paper": {"models": {"natural": "net"}, "parameters": {"k": 1}}}
+    content = {"recipes": {"paper": {"net": recipe}}, "artifacts": {"fig06": entry}}
+    monkeypatch.setattr(experiments, "load", lambda: content)
+    notebook = {"metadata": {}, "nbformat": 4, "nbformat_minor": 5, "cells": [
+        {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "k = 1", "outputs": []},
+        {"cell_type": "code", "metadata": {}, "source": "print(k)", "outputs": []},
+    ]}  # fmt: skip
+    pipeline.write_atomic(tmp_path / "notebooks" / "n.ipynb", json.dumps(notebook))
+    notebook["cells"].insert(1, {"cell_type": "code", "metadata": {"tags": ["injected-parameters"]}, "source": "k = 1"})
+    pipeline.write_atomic(tmp_path / "build" / "paper" / "notebooks" / "fig06.ipynb", json.dumps(notebook))
+    run = Run("fig06", profile="paper", parameters={"k": 1})
+    run.model("natural", zoo.get("net", "paper", progress=False))
+    run.write({"slope": 1.0}, grid=np.zeros(3))
+    return content
+
+
+def test_a_finished_artifact_is_published_whole_and_unpacked_again(finished, tmp_path):
+    assert edition.publish() == ["fig06"]
+    there = {str(path.relative_to(edition.folder())) for path in edition.folder().rglob("*") if path.is_file()}
+    assert there == {"notebooks/fig06.ipynb", "results/fig06.json", "results/fig06.npz", "models/net.safetensors",
+                     "models/net.json"}  # fmt: skip
+    assert edition.stale() == []
+    edition.unpack(tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / "paper" / "results" / "fig06.json").is_file()
+
+
+def test_other_weights_than_the_record_s_are_refused(finished):
+    path = zoo.path_of("net", "paper")
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(edition.EditionError, match="fig06 was made with other weights"):
+        edition.publish()
+    assert not edition.folder().exists()
+
+
+def test_a_large_edition_is_refused_before_anything_is_copied(finished, monkeypatch):
+    monkeypatch.setattr(edition, "LIMIT", 1000)
+    with pytest.raises(edition.EditionError, match="allowed are"):
+        edition.publish()
+    assert not edition.folder().exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c["artifacts"]["fig06"]["paper"]["parameters"].update(k=2), "parameter k has changed"),
+        (lambda c: c["recipes"]["paper"]["net"].update(seed=1), "the recipe of net has changed"),
+        (lambda c: c["artifacts"]["fig06"]["paper"]["models"].update(natural="other"), "its models have changed"),
+    ],
+)
+def test_a_stale_edition_is_named(finished, change, said):
+    edition.publish()
+    change(finished)
+    assert edition.stale() == [f"fig06: {said}"]
+
+
+def test_a_changed_template_or_checkpoint_makes_the_edition_stale(finished, tmp_path):
+    edition.publish()
+    template = tmp_path / "notebooks" / "n.ipynb"
+    template.write_text(template.read_text().replace("print(k)", "print(-k)"))
+    weights = edition.folder() / "models" / "net.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"x")
+    assert edition.stale() == ["fig06: notebooks/n.ipynb has changed", "fig06: the checkpoint of net is another one"]
+
+
+PUBLISHED = sorted((edition.folder() / "results").glob("*.json"))
+
+
+def test_the_edition_in_the_repository_is_up_to_date():
+    assert edition.stale() == []
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+def test_the_edition_s_checkpoints_load_and_give_its_clean_accuracy(path, monkeypatch):
+    record = json.loads(path.read_text())
+    for role, model in record["models"].items():
+        weights = edition.folder() / "models" / f"{model['name']}.safetensors"
+        assert zoo.file_hash(weights) == model["sha256"]
+        assert all(torch.isfinite(tensor).all() for tensor in load_file(weights).values())
+        name = model["recipe"]["data"]
+        if not (data.data_dir() / f"{name}.npz").is_file():
+            pytest.skip(f"no archive of {name} is at hand (PAPERLIB_DATA), so the sample cannot be evaluated again")
+        trained = zoo.load(weights)
+        sample = trained.dataset.test.first(1000)
+        clean = evaluate.accuracy(evaluate.correct(trained.model, sample.x, sample.y))
+        stated = record["values"].get(role, {}).get("clean")
+        if isinstance(stated, dict) and "mean" in stated:
+            # the first images are a sample of those that the record speaks of
+            assert abs(clean["mean"] - stated["mean"]) <= 4

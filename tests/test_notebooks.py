@@ -1,0 +1,142 @@
+"""What every template of notebooks/ must look like, so that the pipeline, nbval and the book can rely on it."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from paperlib import book, experiments
+from paperlib.experiments import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LONGEST_FUNCTION = 6  # lines
+
+# what the record of a template's default artifact must hold, by path ("*": any key)
+RECORDED = {
+    "fig04": [
+        "random/distance/median", "cw/distance/reached", "crossentropy/within/5", "leastlikely/contours",
+        "ratio/distance/cw", "ratio/contours/cw", "ratio/linear", "noise/clean", "noise/noisy", "paired/noise",
+    ],
+    "fig05": ["slope", "second", "curvature", "radius", "curvature_numeric"],
+    "fig08": [
+        "natural/jacobian/norm", "robust/jacobian/near_zero/1e-6", "natural/hessian/max", "robust/hessian_relu/norm",
+        "natural/hessian_ce/rank", "robust/curvature/mean", "ratio/jacobian_norm", "ratio/hessian_norm",
+        "ratio/hessian_ce_norm", "ratio/curvature", "match/jacobian/threshold", "match/hessian/robust", "noise/ratio",
+        "noise/ratio_norm", "noise/ratio_of_ratios",
+    ],
+    "table1": [
+        "natural/clean", "natural/fgsm/*", "ours/bim/*", "ours/cw/*", "ours/worst/*", "gain/ours/*",
+        "paired/ours_minus_natural/clean", "paired/ours_minus_natural/worst/*", "vanishing/threshold",
+        "vanishing/natural", "indicator/mean/ours", "indicator/distance/ours", "masking/ours/zero_gradient",
+    ],
+}  # fmt: skip
+
+
+def cells(path: Path) -> list[dict]:
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def tags(cell: dict) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def source(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request) -> Path:
+    """One template after the other."""
+    return request.param
+
+
+def test_every_notebook_of_the_experiments_exists():
+    wanted = {entry["notebook"] for entry in experiments.load()["artifacts"].values()}
+    assert wanted == {path.stem for path in NOTEBOOKS}
+
+
+def test_starts_with_the_title_that_staging_replaces(notebook):
+    first = cells(notebook)[0]
+    assert (first["cell_type"], source(first)) == ("markdown", "# TITLE")
+
+
+def test_kernel_is_python3(notebook):
+    assert json.loads(notebook.read_text(encoding="utf-8"))["metadata"]["kernelspec"]["name"] == "python3"
+
+
+def test_parameters_come_first_and_are_plain_values(notebook):
+    code = [cell for cell in cells(notebook) if cell["cell_type"] == "code"]
+    assert [k for k, cell in enumerate(code) if "parameters" in tags(cell)] == [0]
+    defaults = experiments.notebook_parameters(notebook.stem)
+    assert tuple(defaults)[:4] == experiments.PIPELINE_PARAMETERS
+    assert (defaults["profile"], defaults["out"]) == ("smoke", "")
+
+
+def test_defaults_name_an_artifact_of_this_notebook_and_models_of_the_smoke_profile(notebook):
+    defaults = experiments.notebook_parameters(notebook.stem)
+    assert experiments.load()["artifacts"][defaults["artifact"]]["notebook"] == notebook.stem
+    for name in defaults["models"].values():
+        experiments.recipe("smoke", name)
+
+
+def test_every_parameter_says_what_it_means(notebook):
+    comments = book.parameter_comments(experiments.parameters_source(notebook.stem))
+    own = list(experiments.notebook_parameters(notebook.stem))[len(experiments.PIPELINE_PARAMETERS) :]
+    assert own and [name for name in own if not comments.get(name)] == []
+
+
+def test_code_is_hidden_on_the_page(notebook):
+    code = [cell for cell in cells(notebook) if cell["cell_type"] == "code"]
+    assert [source(cell) for cell in code if "hide-input" not in tags(cell)] == []
+
+
+def test_only_the_summary_keeps_its_output(notebook):
+    code = [cell for cell in cells(notebook) if cell["cell_type"] == "code"]
+    kept = [cell for cell in code if cell["outputs"]]
+    assert len(kept) == 1 and tags(kept[0]).count("nbval-check-output") == 1
+    assert [tags(cell).count("nbval-check-output") for cell in code].count(1) == 1
+    assert all(output["output_type"] == "stream" and output["name"] == "stdout" for output in kept[0]["outputs"])
+    assert all(cell["execution_count"] is None for cell in code)
+
+
+def test_cell_ids_are_names_of_their_own(notebook):
+    ids = [cell["id"] for cell in cells(notebook)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_stays_thin(notebook):
+    for cell in cells(notebook):
+        if cell["cell_type"] == "code":
+            for node in ast.walk(ast.parse(source(cell))):
+                assert not isinstance(node, ast.ClassDef), node.name
+                if isinstance(node, ast.FunctionDef):
+                    assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
+
+
+def test_names_no_place_outside_the_project(notebook):
+    text = "\n".join(source(cell) for cell in cells(notebook))
+    assert re.findall(r"""["']/\w[^"']*|https?://\S+|~/""", text) == []
+
+
+def test_record_holds_what_the_book_quotes(notebook):
+    artifact = experiments.notebook_parameters(notebook.stem)["artifact"]
+    path = experiments.build_dir("smoke") / "results" / f"{artifact}.json"
+    if artifact not in RECORDED or not path.is_file():
+        pytest.skip(f"no list of quantities, or no run of {artifact} with its defaults yet")
+    values = json.loads(path.read_text(encoding="utf-8"))["values"]
+    assert [wanted for wanted in RECORDED[artifact] if not _found(values, wanted.split("/"))] == []
+    assert None not in _leaves(values)
+
+
+def _found(node, keys: list[str]) -> bool:
+    for key in keys:
+        if not isinstance(node, dict) or not node:
+            return False
+        node = next(iter(node.values())) if key == "*" else node.get(key)
+    return node is not None
+
+
+def _leaves(node) -> list:
+    return [leaf for item in node.values() for leaf in _leaves(item)] if isinstance(node, dict) else [node]
