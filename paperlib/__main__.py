@@ -112,7 +112,8 @@ def add_search(commands) -> None:
             result = search.search(name, options.profile)
             for row in result["candidates"]:
                 allowed = "" if row["allowed"] else ", clean accuracy too low"
-                print(f"{name} {row['changes']}: clean {row['clean']['mean']:.1f} %, worst {row['worst']['mean']:.1f} %{allowed}")
+                clean, worst = (row[key]["mean"] for key in ("clean", "worst"))
+                print(f"{name} {row['changes']}: clean {clean:.1f} %, worst {worst:.1f} %{allowed}")
             print(f"{name}: chosen {result['chosen']}; {search.write(result, search.path_of(name, options.profile))}")
 
     command = add_command(commands, run, "search", "choose a penalty's strength by one rule, on held-out images")
@@ -246,8 +247,8 @@ def add_surface(commands) -> None:
 
         model, dataset, images = _own(options)
         plane = own.plane(
-            model, dataset, images, image=options.image, extent=options.eps, steps=options.steps, objective=options.objective,
-            seed=options.seed,
+            model, dataset, images, image=options.image, extent=options.eps, steps=options.steps,
+            objective=options.objective, seed=options.seed,
         )  # fmt: skip
         path = Path(options.out or "surface.png")
         print(plot.save_plane(plane, path, objective=options.objective, pixel_scale=dataset.pixel_scale))

@@ -165,6 +165,8 @@ def _official(name: str, arrays: dict[str, np.ndarray]) -> Dataset:
 
 def _from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Dataset:
     train, test = (Split(_images(arrays[f"x_{part}"]), torch.from_numpy(arrays[f"y_{part}"])) for part in ("train", "test"))
+    if len(train) < 2:
+        raise DataError(f"{name} has {len(train)} training image; allowed are at least 2, one of them held out")
     # an archive smaller than the official one keeps images to train on
     held_out = min(VALIDATION.get(name, len(train)), max(1, len(train) // 10))
     kept, validation = _stratified(train.y, held_out)

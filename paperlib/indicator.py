@@ -77,6 +77,24 @@ def cross_entropy_hessian(model: Callable, x: Float[Tensor, "c h w"]) -> Float[T
     return (A.T @ (torch.diag(p) - torch.outer(p, p)) @ A).to(x.dtype)
 
 
+def cross_entropy_hessian_norm(
+    model: Callable, x: Float[Tensor, "n c h w"], *, batch: int = 500
+) -> Float[Tensor, "n"]:
+    """Frobenius norm of ``cross_entropy_hessian`` for many images: ``tr(M G M G)^(1/2)`` with ``M = diag p - p p^T`` and the
+    small matrix ``G = A A^T``, so that no d x d matrix is made."""
+    found = []
+    with evaluating(model), torch.enable_grad():
+        for images in x.split(batch):
+            z = images.detach().requires_grad_(True)
+            Z = model(z)
+            rows = [torch.autograd.grad(logit, z, retain_graph=True)[0].flatten(1) for logit in Z.sum(0)]
+            A, p = torch.stack(rows, dim=1).double(), Z.detach().double().softmax(1)
+            M = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+            MG = M @ (A @ A.transpose(1, 2))
+            found.append((MG @ MG).diagonal(dim1=1, dim2=2).sum(1).clamp_min(0).sqrt())
+    return torch.cat(found).to(x.dtype)
+
+
 def norms(values: Float[Tensor, "n ..."]) -> dict[str, Float[Tensor, "n"]]:
     """l1, l2 and l-infinity norm and mean magnitude of each example's entries."""
     flat = values.flatten(1)

@@ -281,10 +281,16 @@ def planes(
     return Planes(values, u)
 
 
-def most_typical(
-    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], index: Int[Tensor, "k"]
-) -> Int[Tensor, "k"]:
-    """The same indices, those first whose S(x) is nearest to the median of them all: a rule without favourites."""
+def images_drawn(
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], index: Int[Tensor, "k"], *, image: int = -1
+) -> Int[Tensor, "m"]:
+    """Which images a figure draws, in order: from ``image`` on, or for -1 those of ``index`` whose S(x) is nearest to the
+    median of them all, a rule without favourites. ValueError for an image that is not there, or an empty ``index``.
+    """
+    reject(not -1 <= image < len(x), f"image is {image}; allowed are 0 to {len(x) - 1}, or -1 for a typical one")
+    reject(len(index) == 0, "index is empty: there is no image that every network classifies rightly")
+    if image >= 0:
+        return torch.arange(image, len(x), device=x.device)
     with torch.no_grad(), evaluating(model):
         S = torch.cat([decision(model(a), b) for a, b in zip(x[index].split(500), y[index].split(500), strict=True)])
     return index[(S - S.median()).abs().argsort(stable=True)]

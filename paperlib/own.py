@@ -60,11 +60,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise NetworkError(f"weights file {path} does not exist")
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state)
+        plain = path.suffix == ".safetensors"
+        model.load_state_dict(load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True))
     except (SafetensorError, RuntimeError, OSError, EOFError, TypeError, AttributeError, UnpicklingError) as error:
         raise NetworkError(f"weights file {path} does not fit the network: {str(error).splitlines()[0]}") from error
 

@@ -172,8 +172,8 @@ def data(name: str, profile: str) -> dict[str, object]:
 def train(name: str, profile: str, *, budget: float | None = None, rebuild: bool = False, device: str = "") -> Path:
     """Trains a model, goes on with one that was interrupted, or finds it; returns the weights' file.
 
-    A model whose data or training code has changed since is trained anew; comments do not count as change. ``device``
-    is the accelerator when torch sees one, unless it is named. Raises what ``zoo.get`` raises.
+    A model whose data or training code has changed since is set aside and trained anew; comments do not count as
+    change. ``device`` is the accelerator when torch sees one, unless it is named. Raises what ``zoo.get`` raises.
     """
     experiments.recipe(profile, name)
     import torch
@@ -187,7 +187,7 @@ def train(name: str, profile: str, *, budget: float | None = None, rebuild: bool
         # written before the first of the model's files, so that whatever lies there was made of this
         marker = path.with_name(f"{name}.made_of")
         if marker.is_file() and marker.read_text() != made_of:
-            zoo.discard(path)
+            zoo.retire(path)
         write_atomic(marker, made_of)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         zoo.get(name, profile, budget=budget, rebuild=rebuild, device=device)
@@ -208,12 +208,16 @@ def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
     """Executes an artifact's notebook and publishes notebook and results; returns the notebook.
 
     Without ``folder`` they go to the profile's ``notebooks`` and ``results``. A failed notebook stays readable under
-    ``logs``. Nothing runs when they were made of the same code, parameters and weights already.
+    ``logs``. Nothing runs when they were made of the same code, parameters and weights already; models that are not
+    there are trained first.
     """
     place = build_dir(spec.profile)
     results, notebooks = (folder, folder) if folder else (place / "results", place / "notebooks")
     name = folder.name if folder else spec.key
     target = notebooks / f"{spec.key}.ipynb"
+    for model in spec.models.values():
+        if not weights(model, spec.profile).is_file():
+            train(model, spec.profile)
     with lock(spec.profile, f"execute-{name}"):
         made_of = _execution_fingerprint(spec)
         if not (_made_of(target) == made_of and (results / f"{spec.key}.json").is_file()):
@@ -267,7 +271,7 @@ def _run_notebook(spec: Artifact, out: Path, log: Path) -> None:
 
 def _publish(spec: Artifact, out: Path, log: Path, results: Path, target: Path, made_of: str) -> None:
     if not (out / f"{spec.key}.json").is_file():
-        raise StepError(f"{spec.key} failed: notebooks/{spec.notebook}.ipynb wrote no {spec.key}.json into {{out}}")
+        raise StepError(f"{spec.key} failed: notebooks/{spec.notebook}.ipynb wrote no {spec.key}.json into the folder out")
     content = _cleaned(json.loads(log.read_text(encoding="utf-8")), made_of)
     for path in sorted(out.iterdir()):
         os.replace(path, _made(results) / path.name)

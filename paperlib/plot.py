@@ -430,7 +430,7 @@ def _magnitudes(ax: Axes, H: Float[np.ndarray, "d d"], scale: LogNorm) -> None:
 
 
 def distributions(
-    entries: dict[str, Float[np.ndarray, "n"]], spectra: dict[str, dict[str, Float[np.ndarray, "n d"]]]
+    entries: dict[str, Float[np.ndarray, "k"]], spectra: dict[str, dict[str, Float[np.ndarray, "n d"]]]
 ) -> Figure:
     """Left: how the entries of J are distributed. Right: eigenvalue magnitudes by rank, the mean over images.
 
@@ -457,7 +457,7 @@ def distributions(
 
 
 def near_zero_curves(
-    panels: dict[str, dict[str, Float[np.ndarray, "n"]]], stated: dict[str, dict[str, float]],
+    panels: dict[str, dict[str, Float[np.ndarray, "..."]]], stated: dict[str, dict[str, float]],
     matched: dict[str, float],
 ) -> Figure:  # fmt: skip
     """Share of entries whose magnitude is at most a threshold, for every threshold at once.
@@ -532,15 +532,16 @@ def _table_row(row: tuple, values: dict, stated: dict, models: list[str], compar
     title = title or "clean"
     if paper_eps and paper_eps != eps:
         title += f"<br><small>paper: ε = {paper_eps}{unit}</small>"
-    return f"<tr><th>{title}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    body = "".join(f'<td style="white-space: nowrap">{cell}</td>' for cell in cells)
+    return f'<tr><th style="white-space: nowrap">{title}</th>{body}</tr>'
 
 
 def _table_cell(leaf: dict, number: float | None, comparable: bool) -> str:
-    text = f"<b>{leaf['mean']:.1f}</b> <small>[{leaf['low']:.1f}, {leaf['high']:.1f}]</small>"
+    text = f"<b>{leaf['mean']:.1f}</b><br><small>[{leaf['low']:.1f}, {leaf['high']:.1f}]</small>"
     if number is None:
         return text
     difference = f" ({leaf['mean'] - number:+.1f})" if comparable else ""
-    return f"{text}<br><small>paper {number:.1f}{difference}</small>"
+    return f"{text}<br><small>paper {number}{difference}</small>"
 
 
 def accuracy_curves(values: dict, models: list[str], *, unit: str, stated: dict | None = None) -> Figure:
@@ -558,7 +559,7 @@ def accuracy_curves(values: dict, models: list[str], *, unit: str, stated: dict 
                     _accuracy_line(ax, stated[model], attack, model, fmt="--", markerfacecolor="white", alpha=0.6)
             ax.set(title=ATTACKS[attack], xticks=[0, *map(float, values[models[0]][attack])])
         for ax in axes[-1]:
-            ax.set_xlabel(f"ε{unit}")
+            ax.set_xlabel(f"ε (steps of 1{unit})" if unit else "ε")
         for ax in axes[:, 0]:
             ax.set(ylabel="accuracy (%)", ylim=(-3, 103))
         handles, labels = axes.flat[0].get_legend_handles_labels()
@@ -715,7 +716,7 @@ def distance_curves(distance: dict[str, Float[np.ndarray, "n"]], *, reach: float
         return finished(figure)
 
 
-def osculating(drawn: dict[str, np.ndarray], circle: tuple[float, float, float], *, units: tuple[str, str]) -> Figure:
+def osculating(drawn: Mapping[str, object], circle: tuple[float, float, float], *, units: tuple[str, str]) -> Figure:
     """Fig. 5: a slice of S with its tangent and its osculating circle at one point, one scale on both axes.
 
     ``drawn``: ``t``, ``smooth``, ``relu`` (the slice of the softplus copy and as it is), ``point`` (t, S), ``slope``;

@@ -122,7 +122,8 @@ def paired(flags: dict[str, Flags]) -> dict:
             found[f"{first}_minus_{second}"] = by_eps(both)
     for first, second, name in FALLS:
         if first in flags and second in flags:
-            found[name] = {attack: _falls(flags[first], flags[second], attack) for attack in ("fgsm", "bim", "cw")}
+            attacks = dict.fromkeys(attack for attack, _ in flags[first] if attack != "clean")
+            found[name] = {attack: _falls(flags[first], flags[second], attack) for attack in attacks}
     return found
 
 

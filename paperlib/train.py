@@ -34,10 +34,10 @@ class Recipe:
     """Everything that determines a network's weights.
 
     ``c`` is the strength of the penalty: Eq. 11's c for ``ours``, Ross and Doshi-Velez's lambda for ``crossentropy``; it
-    multiplies the batch mean of one image's ``|grad|_p`` on [0, 1] inputs (``p``: 1, 2, inf, or ``squared`` for ``|.|_2^2``), and
-    grows linearly from 0 during the first ``warmup`` epochs. ``eps``, ``step_size`` and ``steps`` set the adversarial
-    examples of training and of the progress bar, in the data's unit (``pixel_scale``). Raises ValueError, naming the
-    field, its value and what is allowed.
+    multiplies the batch mean of one image's ``|grad|_p`` on [0, 1] inputs (``p``: 1, 2, inf, or ``squared`` for
+    ``|.|_2^2``), and grows linearly from 0 during the first ``warmup`` epochs. ``eps``, ``step_size`` and ``steps`` set
+    the adversarial examples of training and of the progress bar, in the data's unit (``pixel_scale``); ``eps`` too grows
+    from 0, during ``eps_warmup`` epochs. Raises ValueError, naming the field, its value and what is allowed.
     """
 
     data: str
@@ -123,11 +123,13 @@ def _number(value) -> bool:
 def untrained(recipe: Recipe, dataset: Dataset) -> nn.Module:
     """The recipe's network with its initial weights; the caller's global random state is left as it was."""
     x = dataset.train.x
+    std = x.std((0, 2, 3))
+    std = std.where(std > 1e-6, 1.0)  # a channel that is constant is only centred
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return networks.build(
             recipe.network, width=recipe.width, fc=recipe.fc, activation=recipe.activation, beta=recipe.beta,
-            shape=dataset.shape, classes=dataset.classes, mean=x.mean((0, 2, 3)), std=x.std((0, 2, 3)),
+            shape=dataset.shape, classes=dataset.classes, mean=x.mean((0, 2, 3)), std=std,
         )  # fmt: skip
 
 

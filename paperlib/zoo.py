@@ -163,6 +163,13 @@ def set_aside(path: Path) -> None:
             file.replace(file.with_name(f"{path.stem}.{tag}{file.suffix}"))
 
 
+def retire(path: Path) -> None:
+    """Make room for a training by other code or data: a finished checkpoint is set aside, an unfinished one dropped."""
+    if path.exists() and path.with_suffix(".json").exists():
+        set_aside(path)
+    discard(path)
+
+
 def discard(path: Path) -> None:
     """Remove a checkpoint, its card and its training state."""
     for file in (path.with_suffix(".json"), path, state_file(path)):

@@ -82,7 +82,7 @@ from paperlib import experiments
 def path_of(name, profile):
     return experiments.build_dir(profile) / "models" / f"{name}.safetensors"
 
-def discard(path):
+def retire(path):
     path.unlink(missing_ok=True)
     path.with_suffix(".state").unlink(missing_ok=True)
 
@@ -92,7 +92,7 @@ def get(name, profile, *, budget=None, rebuild=False, device="cpu"):
     with FileLock(path.with_suffix(".lock")):
         text = json.dumps(asdict(recipe))
         if path.exists() and path.read_text() != text:
-            discard(path)
+            retire(path)
         state = path.with_suffix(".state")
         while not path.exists():
             epoch = int(state.read_text()) if state.exists() else 0

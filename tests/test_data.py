@@ -255,6 +255,15 @@ def test_a_malformed_archive(tmp_path, changes, sentence):
     assert str(caught.value) == sentence.format(path=path)
 
 
+def test_a_single_training_image_cannot_be_held_out_as_well(tmp_path):
+    with pytest.raises(DataError) as caught:
+        load(archive(tmp_path / "one.npz", x_train=X8[:1], y_train=np.zeros(1, int), y_test=np.zeros(40, int)))
+    assert str(caught.value) == "one has 1 training image; allowed are at least 2, one of them held out"
+    pair = {"x_train": X8[:2], "y_train": np.zeros(2, int), "y_test": np.zeros(40, int)}
+    dataset = load(archive(tmp_path / "two.npz", **pair))
+    assert (len(dataset.train), len(dataset.validation)) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

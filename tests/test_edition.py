@@ -18,7 +18,8 @@ def finished(tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "ROOT", tmp_path)
     recipe = {"data": "digits", "network": "linear", "method": "natural", "width": 1, "epochs": 1, "eps": 0.1,
               "step_size": 0.1, "train_n": 100}  # fmt: skip
-    entry = {"notebook": "n", "place": "Fig. 6", "title": "T", "paper": {"models": {"natural": "net"}, "parameters": {"k": 1}}}
+    column = {"models": {"natural": "net"}, "parameters": {"k": 1}}
+    entry = {"notebook": "n", "place": "Fig. 6", "title": "T", "paper": column}
     content = {"recipes": {"paper": {"net": recipe}}, "artifacts": {"fig06": entry}}
     monkeypatch.setattr(experiments, "load", lambda: content)
     notebook = {"metadata": {}, "nbformat": 4, "nbformat_minor": 5, "cells": [

@@ -231,6 +231,9 @@ def test_masked_cross_entropy_does_not_hide_from_the_margin():
     values, _ = evaluate.robustness(steep, x, y, eps=[0.1], step_size=0.03)
     assert values["bim"]["0.1"]["mean"] == 100
     assert values["worst"]["0.1"]["mean"] <= values["cw"]["0.1"]["mean"] < 60
+    # in whatever order the attacks come
+    _, found = evaluate.robustness(steep, x, y, eps=[0.1], step_size=0.03, attacks=("cw", "bim"))
+    assert found["worst", 0.1].sum() <= found["cw", 0.1].sum()
     signs = evaluate.masking(steep, x, y, eps=0.1, step_size=0.03, generator=seeded())
     assert signs["zero_gradient"] == 100 and signs["unbounded"] == 100
     assert signs["cw_minus_ce"] == pytest.approx(values["cw"]["0.1"]["mean"] - 100, abs=15)

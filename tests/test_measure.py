@@ -420,9 +420,14 @@ def test_the_typical_image_has_the_median_margin():
     x = torch.zeros(5, 1, 4, 4, dtype=torch.float64)
     x[:, 0, 0, 0] = torch.tensor([0.9, 0.1, 0.45, 0.8, 0.5])
     y = torch.zeros(5, dtype=torch.long)
-    index = torch.tensor([0, 1, 3, 4])
-    assert measure.most_typical(linear(W), x, y, index)[0] == 4
-    assert sorted(measure.most_typical(linear(W), x, y, index).tolist()) == index.tolist()
+    model, index = linear(W), torch.tensor([0, 1, 3, 4])
+    found = measure.images_drawn(model, x, y, index)
+    assert found[0] == 4 and sorted(found.tolist()) == index.tolist()
+    assert measure.images_drawn(model, x, y, index, image=2).tolist() == [2, 3, 4]
+    with pytest.raises(ValueError, match="image is 5; allowed are 0 to 4, or -1 for a typical one"):
+        measure.images_drawn(model, x, y, index, image=5)
+    with pytest.raises(ValueError, match="index is empty: there is no image that every network classifies rightly"):
+        measure.images_drawn(model, x, y, index[:0])
 
 
 def test_attacked_images_were_right_and_stay_right():

@@ -200,6 +200,13 @@ def test_a_figure_with_new_parameters_overwrites_nothing(project):
     assert project.lines("executed.txt").count("fig01") == 2
 
 
+def test_one_artifact_can_be_executed_alone(project):
+    status, said = project.run("execute", "fig01")
+    assert status == 0, said
+    assert said.rstrip().endswith("build/quick/notebooks/fig01.ipynb")
+    assert set(epochs(project)) == {"one 0", "one 1", "one 2"}
+
+
 def test_a_recipe_field_retrains_only_the_models_that_set_it(project):
     status, said = project.run("figure", "fig02", "--set", "c=0.7 image=4")
     assert status == 0, said

@@ -248,6 +248,14 @@ def test_untrained_networks_normalise_by_the_training_images():
     assert model[0].std.item() == pytest.approx(DATA.train.x.std().item())
 
 
+def test_a_channel_that_is_black_everywhere_is_no_division_by_zero():
+    dataset = toy_dataset((3, 8, 8))
+    for split in (dataset.train, dataset.validation):
+        split.x[:, 1] = 0
+    model, curve = fit(toy_recipe(network="linear"), dataset, progress=False)
+    assert model[0].std[1] == 1 and math.isfinite(curve[-1]["loss"])
+
+
 INTERRUPTED = {
     "natural, augmented": {"augment": True},
     "minmax": {"method": "minmax", "eps_warmup": 2},
