@@ -87,6 +87,8 @@ rule train:
         recipe=lambda wildcards: json.dumps(experiments.recipe_settings(PROFILE, wildcards.model)),
     log:
         "logs/train-{model}.log",
+    # the longest steps first: a training that starts last would leave the other cores idle
+    priority: 1
     threads: THREADS
     resources:
         gpu=GPU,

@@ -154,7 +154,8 @@ def batch_loss(
     """The loss that one step descends; ``eps`` and ``step_size`` on the [0, 1] scale, ``c`` after warm-up.
 
     Natural: cross-entropy. Ours: ``+ c |grad S|_p`` (Eq. 11). CrossEntropy: ``+ c |grad CE|_p`` (Ross and Doshi-Velez 2018).
-    AdvTrain: the mean over clean and C&W examples (Kurakin et al. 2016; A.3). MinMax: PGD examples alone (Madry et al.
+    AdvTrain: the mean over clean and C&W examples (Kurakin et al. 2016; A.3). Ours+AdvTrain: the mean of Ours and the
+    loss of such examples, hence half the penalty. MinMax: PGD examples alone (Madry et al.
     2018). Penalties and examples are made with BatchNorm frozen, so that no image's gradient sees its neighbours.
     """
     if recipe.method == "minmax":
@@ -175,7 +176,9 @@ def batch_loss(
 def penalised(model: nn.Module, x, y, function: Callable, p: str, c: float) -> tuple[Tensor, Tensor]:
     """Cross-entropy + c * penalty by double backpropagation (Eq. 11 and 12), and the penalty alone.
 
-    Without BatchNorm one forward pass serves both; with it the penalty has its own, with statistics frozen.
+    Without BatchNorm one forward pass serves both. With it the penalty has its own, with statistics frozen, and the
+    cross-entropy is the mean over both passes: were it taken in train mode alone, which no scale of the weights before
+    a BatchNorm changes, shrinking those weights would please the penalty without flattening anything.
     """
     logits = []
     mixes = has_batchnorm(model)
@@ -188,9 +191,11 @@ def penalised(model: nn.Module, x, y, function: Callable, p: str, c: float) -> t
 
     with evaluating(model) if mixes else nullcontext():
         _, gradient = input_gradient(values, x, create_graph=True)
-    Z = model(x).float() if mixes else logits[0]
+    loss = cross_entropy(logits[0], y).mean()
+    if mixes:
+        loss = (loss + cross_entropy(model(x).float(), y).mean()) / 2
     size = penalty(gradient.float(), p)
-    return cross_entropy(Z, y).mean() + c * size, size
+    return loss + c * size, size
 
 
 def has_batchnorm(model: nn.Module) -> bool:
