@@ -157,8 +157,8 @@ def report(
 ) -> dict[str, Float[Tensor, "n"]]:
     """The indicator for many images at once, one value per example.
 
-    ``S``: the margin; ``mean_J``: mean ``|J_i|``; ``l1_J``, ``l2_J``; ``curvature``: at scale ``h``; ``loss_slope``: l2 norm of
-    the cross-entropy's gradient; ``linear_distance``: ``S / |J|_1``, the l-infinity distance to the boundary if S were
+    ``S``: the margin; ``mean_J``: mean ``|J_i|``; ``l1_J``, ``l2_J``; ``curvature``: at scale ``h``; ``loss_slope``: l2 norm
+    of the cross-entropy's gradient; ``linear_distance``: ``S / |J|_1``, the l-infinity distance to the boundary if S were
     affine; ``linear_robust``: whether that exceeds ``eps``.
     """
     with torch.no_grad(), evaluating(model):
