@@ -269,8 +269,9 @@ def _download(name: str) -> dict[str, np.ndarray]:
     try:
         parts = {part: source(folder, train=part == "train", download=True) for part in ("train", "test")}
     except (OSError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(": ")
         raise DataError(
-            f"{name} is not at hand and its download failed ({error}); put {name}.npz with {', '.join(KEYS)} into a "
+            f"{name} is not at hand and its download failed ({reason}); put {name}.npz with {', '.join(KEYS)} into a "
             "folder and name that folder in PAPERLIB_DATA"
         ) from error
     arrays = {f"x_{part}": np.asarray(d.data) for part, d in parts.items()}
