@@ -90,9 +90,9 @@ def judge(claim: dict, values: Values, profile: str) -> Verdict:
 
 
 def _label(path: str) -> str:
-    return path.partition(":")[2].replace("/", " ") + f" ({path.partition(':')[0]})" if ":" in path else path.replace(
-        "/", " "
-    )  # fmt: skip
+    """A path as a reader sees it: ``table2:ours/clean`` becomes ``ours clean (table2)``."""
+    artifact, _, rest = path.rpartition(":")
+    return rest.replace("/", " ") + (f" ({artifact})" if artifact else "")
 
 
 def outcome(check: dict, artifact: str, values: Values) -> bool | None:

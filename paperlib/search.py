@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from paperlib import experiments, zoo
+from paperlib import experiments, pipeline, zoo
 from paperlib.evaluate import accuracy, correct, survivors
 from paperlib.state import reject
 
@@ -80,11 +80,8 @@ def _trial(name: str, found: dict, candidate: dict) -> str:
 
 
 def write(result: dict, path: Path) -> Path:
-    """The search as JSON, in one piece."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n")
-    partial.replace(path)
+    """The search as JSON, in one piece; returns ``path``."""
+    pipeline.write_atomic(path, json.dumps(result, indent=1) + "\n")
     return path
 
 
