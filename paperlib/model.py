@@ -3,6 +3,7 @@
 import copy
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -90,18 +91,34 @@ def mnist_layers(channels, height, image_width, width, fc, classes, act) -> list
     ]  # fmt: skip
 
 
-def conv_bn(channels: int, width: int, stride: int = 1) -> list[nn.Module]:
-    """A 3x3 convolution whose bias is BatchNorm's shift."""
-    return [nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(width)]
+class ConvBN(nn.Module):
+    """A 3x3 convolution (or ``kernel``) whose bias is BatchNorm's shift.
+
+    With frozen statistics BatchNorm is affine, and is folded into the convolution's weights (Jacob et al. 2018, Sec. 3.2):
+    the same function of images and weights, but its gradients, and theirs again, are those of one convolution.
+    """
+
+    def __init__(self, channels: int, width: int, kernel: int = 3, stride: int = 1):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, width, kernel, stride=stride, padding=kernel // 2, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d e f"]:
+        if self.training:
+            return self.bn(self.conv(x))
+        scale = self.bn.weight / (self.bn.running_var + self.bn.eps).sqrt()
+        shift = self.bn.bias - self.bn.running_mean * scale
+        weight = self.conv.weight * scale.view(-1, 1, 1, 1)
+        return F.conv2d(x, weight, shift, stride=self.conv.stride, padding=self.conv.padding)
 
 
 def cifar_layers(channels, width, classes, act) -> list[nn.Module]:
     """Five convolutions, max-pooling after the second and the fourth, global average pooling."""
     w = width
     return [
-        *conv_bn(channels, w), act(), *conv_bn(w, 2 * w), act(), nn.MaxPool2d(2),
-        *conv_bn(2 * w, 2 * w), act(), *conv_bn(2 * w, 4 * w), act(), nn.MaxPool2d(2),
-        *conv_bn(4 * w, 4 * w), act(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * w, classes),
+        ConvBN(channels, w), act(), ConvBN(w, 2 * w), act(), nn.MaxPool2d(2),
+        ConvBN(2 * w, 2 * w), act(), ConvBN(2 * w, 4 * w), act(), nn.MaxPool2d(2),
+        ConvBN(4 * w, 4 * w), act(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * w, classes),
     ]  # fmt: skip
 
 
@@ -110,11 +127,9 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int, act):
         super().__init__()
-        self.body = nn.Sequential(*conv_bn(channels, width, stride), act(), *conv_bn(width, width))
+        self.body = nn.Sequential(ConvBN(channels, width, stride=stride), act(), ConvBN(width, width))
         same = channels == width and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Sequential(
-            nn.Conv2d(channels, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width)
-        )  # fmt: skip
+        self.shortcut = nn.Identity() if same else ConvBN(channels, width, 1, stride)
         self.act = act()
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d e f"]:
@@ -127,7 +142,7 @@ def resnet_layers(channels, width, classes, act) -> list[nn.Module]:
     strides = [1, 1, 1, 2, 1, 1, 2, 1, 1]
     blocks = [Residual(a, b, s, act) for a, b, s in zip([width, *widths], widths, strides, strict=False)]
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes)]
-    return [*conv_bn(channels, width), act(), *blocks, *head]
+    return [ConvBN(channels, width), act(), *blocks, *head]
 
 
 def softened(model: nn.Module, beta: float) -> nn.Module:

@@ -29,6 +29,25 @@ def test_the_cifar_network_has_five_convolutions_and_the_resnet_twenty_layers():
     assert len(layers) == 20
 
 
+@pytest.mark.parametrize("kernel, stride", [(3, 1), (3, 2), (1, 2)])
+def test_folded_batchnorm_is_batchnorm_with_all_its_derivatives(kernel, stride):
+    torch.manual_seed(0)
+    layer = model.ConvBN(2, 3, kernel, stride).double()
+    x = images(4, (2, 5, 5), dtype=torch.float64).requires_grad_()
+    for parameter in layer.bn.parameters():
+        nn.init.uniform_(parameter, 0.5, 2.0)
+    layer(x)  # moves the statistics away from 0 and 1
+    layer.eval()
+    found = []
+    for output in (layer(x), layer.bn(layer.conv(x))):
+        (gradient,) = torch.autograd.grad(output.square().sum(), x, create_graph=True)
+        twice = torch.autograd.grad(gradient.abs().sum(), [x, *layer.parameters()])
+        found.append([output, gradient, *twice])
+    for folded, plain in zip(*found, strict=True):
+        assert torch.allclose(folded, plain, rtol=1e-9, atol=1e-12)
+        assert plain.abs().max() > 0
+
+
 def test_normalisation_is_the_first_layer_and_travels_with_the_weights():
     mean, std = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([1.0, 2.0, 4.0])
     built = model.build("linear", width=1, shape=(3, 4, 4), mean=mean, std=std)

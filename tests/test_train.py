@@ -353,7 +353,7 @@ def test_channels_last_changes_the_memory_and_not_the_result():
     plain, _ = fit(toy_recipe(network="cifar"), DATA, progress=False)
     other, _ = fit(toy_recipe(network="cifar", channels_last=True), DATA, progress=False)
     assert torch.allclose(weights(plain), weights(other), atol=1e-3)
-    assert other[1].weight.is_contiguous(memory_format=torch.channels_last)
+    assert other[1].conv.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_diverging_training_stops_and_keeps_no_broken_state(tmp_path):
