@@ -16,7 +16,7 @@ PAPERLIB = f"'{sys.executable}' -m paperlib"
 
 # the trainings are small: two side by side on one core each are faster than one on two
 THREADS = 1
-GPU = 1 if PROFILE == "paper" else 0
+GPU = 1 if PROFILE == "gpu" else 0
 
 
 workdir: experiments.build_dir(PROFILE)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import jinja2
 
-from paperlib import experiments, pipeline
+from paperlib import experiments, findings, pipeline
 from paperlib.experiments import ROOT, Artifact, ExperimentError, build_dir
 
 ABSENT = "not in this edition"
@@ -41,6 +41,7 @@ class Numbers:
         self.here = _values(build_dir(profile) / "results", experiments.keys(profile))
         self.edition = _values(ROOT / "book" / "published" / "results", list(experiments.load()["artifacts"]))
         self.stated = _text_keys(experiments.read_yaml(ROOT / "book" / "paper_numbers.yml") or {})
+        self.folder = ROOT / "book" / "published"
 
     def value(self, artifact: str, *keys: str) -> str:
         """This run's number, with its interval."""
@@ -73,6 +74,22 @@ class Numbers:
         path = build_dir(self.profile) / "results" / f"{key}.json"
         return row | {"seconds": _record(path)["seconds"], "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
+    def networks(self) -> list[dict]:
+        """The published edition's networks, one row each."""
+        return findings.networks(self.folder)
+
+    def sizes(self) -> list[str]:
+        """The profiles that made the published edition."""
+        return findings.sizes(self.folder)
+
+    def searches(self) -> list[dict]:
+        """The published edition's searches for a penalty."""
+        return findings.searches(self.folder)
+
+    def cells(self, artifact: str) -> list[dict]:
+        """Every cell of a table of the paper beside the published edition's; none where the edition lacks the table."""
+        return findings.cells(self.edition[artifact], self.stated[artifact]) if artifact in self.edition else []
+
     def claims(self) -> list[dict]:
         """The paper's claims with this run's verdicts and the published edition's; none where there is no ledger."""
         if not (ROOT / "book" / "claims.yml").is_file():
@@ -83,7 +100,9 @@ class Numbers:
 
     def names(self) -> dict[str, object]:
         """What a chapter may use."""
-        functions = {name: getattr(self, name) for name in ("value", "published", "paper", "page", "status")}
+        named = ("value", "published", "paper", "page", "status", "networks", "sizes", "searches", "cells")
+        functions = {name: getattr(self, name) for name in named} | {"agreement": findings.agreement}
+        functions |= {"interval": formatted, "methods": findings.METHODS, "attacks": findings.ATTACKS}
         artifacts = {
             key: {"notebook": entry["notebook"], "paper": entry["place"], "title": entry["title"]}
             for key, entry in experiments.load()["artifacts"].items()

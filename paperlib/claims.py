@@ -73,7 +73,7 @@ def _refuse(condition: bool, claim: dict, what: str) -> None:
 
 def checks_of(claim: dict, profile: str) -> list[dict]:
     """The checks that hold for a profile; none if the claim has no rule for it."""
-    return claim["rule"].get(profile) or claim["rule"].get("both") or []
+    return claim["rule"].get(experiments.column(profile)) or claim["rule"].get("both") or []
 
 
 def judge(claim: dict, values: Values, profile: str) -> Verdict:

@@ -9,7 +9,7 @@ import json
 import shutil
 from pathlib import Path
 
-from paperlib import experiments, pipeline, zoo
+from paperlib import experiments, pipeline, search, zoo
 
 PROFILE = "paper"
 LIMIT = 40 * 2**20
@@ -56,8 +56,14 @@ def artifact_files(key: str, profile: str) -> list[tuple[Path, Path]]:
         path = zoo.path_of(model["name"], profile)
         if zoo.file_hash(path) != model["sha256"]:
             raise EditionError(f"{key} was made with other weights than {path} holds; execute it again")
-        found += [(file, Path("models") / file.name) for file in (path, path.with_suffix(".json"))]
+        files = (path, path.with_suffix(".json")) if weighs(model["name"]) else (path.with_suffix(".json"),)
+        found += [(file, Path("models") / file.name) for file in files]
     return found
+
+
+def weighs(name: str) -> bool:
+    """Whether the edition holds a model's weights, too; of other seeds and trials it holds the cards alone."""
+    return experiments.DERIVED not in name
 
 
 def unpack(build: Path) -> None:
@@ -70,17 +76,30 @@ def unpack(build: Path) -> None:
 
 
 def stale() -> list[str]:
-    """One sentence for each artifact of the edition that ``experiments.yml`` or its template has moved away from."""
-    return [
-        f"{path.stem}: {reason}"
-        for path in sorted((folder() / "results").glob("*.json"))
-        for reason in reasons(json.loads(path.read_text()))
-    ]
+    """One sentence for each artifact or search of the edition that ``experiments.yml`` or its template has left behind."""
+    found = []
+    for path in sorted((folder() / "results").glob("*.json")):
+        found += [f"{path.stem}: {reason}" for reason in reasons(json.loads(path.read_text()))]
+    for path in sorted((folder() / "search").glob("*.json")):
+        found += [f"search {path.stem}: {reason}" for reason in search_reasons(json.loads(path.read_text()))]
+    return found
+
+
+def search_reasons(result: dict) -> list[str]:
+    """Why a search no longer is the one that ``experiments.yml`` describes, or did not choose what its recipe has."""
+    found = []
+    if search.settings(result["name"], result["profile"]) != result["settings"]:
+        found.append("its settings have changed")
+    recipe = experiments.recipe(result["profile"], result["name"])
+    for field, chosen in search.choose(result["candidates"]).items():
+        if getattr(recipe, field) != chosen:
+            found.append(f"it chose {field} = {chosen}, and the recipe has {getattr(recipe, field)}")
+    return found
 
 
 def reasons(record: dict) -> list[str]:
     """Why a record no longer is what ``experiments.yml`` asks for: its template, parameters, models or weights."""
-    spec = experiments.artifact(PROFILE, record["artifact"])
+    spec = experiments.artifact(record["profile"], record["artifact"])
     found = []
     executed = json.loads((folder() / "notebooks" / f"{spec.key}.ipynb").read_text())
     if sources(executed) != sources(json.loads(experiments.notebook_path(spec.notebook).read_text())):
@@ -90,18 +109,21 @@ def reasons(record: dict) -> list[str]:
     if {role: model["name"] for role, model in record["models"].items()} != spec.models:
         found.append("its models have changed")
     for model in record["models"].values():
-        found += model_reasons(model)
+        found += model_reasons(model, record["profile"])
     return found
 
 
-def model_reasons(model: dict) -> list[str]:
+def model_reasons(model: dict, profile: str = PROFILE) -> list[str]:
     """Why a model of a record is not the edition's, or not what its recipe asks for."""
     path = folder() / "models" / f"{model['name']}.safetensors"
-    if not path.is_file():
+    if weighs(model["name"]) and not path.is_file():
         return [f"the checkpoint of {model['name']} is missing"]
-    if zoo.file_hash(path) != model["sha256"]:
+    if not path.with_suffix(".json").is_file():
+        return [f"the card of {model['name']} is missing"]
+    sha256 = zoo.file_hash(path) if weighs(model["name"]) else zoo.card_of(path)["sha256"]
+    if sha256 != model["sha256"]:
         return [f"the checkpoint of {model['name']} is another one"]
-    if experiments.recipe(PROFILE, model["name"]).to_dict() != model["recipe"]:
+    if not zoo.same_recipe(model["recipe"], experiments.recipe(profile, model["name"])):
         return [f"the recipe of {model['name']} has changed"]
     return []
 

@@ -64,10 +64,13 @@ def _load(path: Path, _modified: int) -> dict[str, dict]:
         if not isinstance(content, dict) or not isinstance(content.get(section), dict):
             raise ExperimentError(f"experiments.yml lacks the section {section!r}")
     for section in content:
-        if section not in ("recipes", "searches", "artifacts") and not str(section).startswith("x-"):
-            allowed = "recipes, searches, artifacts, x-..."
+        if section not in ("recipes", "columns", "searches", "artifacts") and not str(section).startswith("x-"):
+            allowed = "recipes, columns, searches, artifacts, x-..."
             raise ExperimentError(f"experiments.yml has a section {section!r}; allowed are {allowed}")
     columns = list(content["recipes"])
+    for profile, column in (content.get("columns") or {}).items():
+        if not {profile, column} <= set(columns):
+            raise ExperimentError(f"columns of experiments.yml has {profile}: {column}; allowed are {', '.join(columns)}")
     for key, entry in content["artifacts"].items():
         where = f"artifact {key} of experiments.yml"
         _fields(entry, required=("notebook", "place", "title"), allowed=columns, where=where)
@@ -84,10 +87,15 @@ def check_profile(profile: str) -> None:
     _choice("profile", profile, profiles())
 
 
+def column(profile: str) -> str:
+    """The column of artifacts, searches and claims that ``profile`` uses: its own, unless ``columns`` names another."""
+    check_profile(profile)
+    return (load().get("columns") or {}).get(profile, profile)
+
+
 def keys(profile: str) -> list[str]:
     """The artifacts that ``profile`` has, in the order of ``experiments.yml``."""
-    check_profile(profile)
-    return [key for key, entry in load()["artifacts"].items() if profile in entry]
+    return [key for key, entry in load()["artifacts"].items() if column(profile) in entry]
 
 
 def artifact(profile: str, key: str) -> Artifact:
@@ -96,23 +104,23 @@ def artifact(profile: str, key: str) -> Artifact:
     artifacts = load()["artifacts"]
     _choice("artifact", key, list(artifacts))
     entry = artifacts[key]
-    if profile not in entry:
+    if column(profile) not in entry:
         has = [name for name in profiles() if name in entry]
         raise ExperimentError(f"artifact {key} is not part of profile {profile}; it has {_listed(has)}")
     return _artifact(profile, key, entry)
 
 
 def _artifact(profile: str, key: str, entry: dict) -> Artifact:
-    column = entry[profile] or {}
-    _fields(column, required=(), allowed=("models", "parameters"), where=f"artifact {key}, profile {profile}")
+    settings = entry[column(profile)] or {}
+    _fields(settings, required=(), allowed=("models", "parameters"), where=f"artifact {key}, profile {profile}")
     return Artifact(
         key=key,
         profile=profile,
         notebook=entry["notebook"],
         place=entry["place"],
         title=entry["title"],
-        models=dict(column.get("models") or {}),
-        parameters=dict(column.get("parameters") or {}),
+        models=dict(settings.get("models") or {}),
+        parameters=dict(settings.get("parameters") or {}),
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -16,7 +17,8 @@ from matplotlib.colors import BoundaryNorm, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
-from paperlib import experiments
+from paperlib import experiments, findings
+from paperlib.findings import METHODS
 from paperlib.measure import panels
 from paperlib.state import reject
 
@@ -30,6 +32,7 @@ STYLE = {
 COLOURS = {
     "natural": "#D55E00", "robust": "#0072B2", "ours": "#009E73", "minmax": "#0072B2", "advtrain": "#E69F00",
     "crossentropy": "#CC79A7", "ours+advtrain": "#56B4E9", "random": "#666666", "adversarial": "#D55E00",
+    "l1": "#009E73", "l2": "#0072B2", "squared": "#CC79A7", "linf": "#E69F00",
 }  # fmt: skip
 
 
@@ -486,11 +489,7 @@ def near_zero_curves(
         return finished(figure)
 
 
-METHODS = {
-    "natural": "Natural", "advtrain": "AdvTrain", "crossentropy": "CrossEntropy", "ours": "Ours",
-    "ours+advtrain": "Ours+AdvTrain", "minmax": "MinMax",
-}  # fmt: skip
-ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "cw": "C&W", "worst": "worst case"}
+ATTACKS = findings.ATTACKS | {"worst": "worst case"}
 MARKERS = {"natural": "o", "advtrain": "s", "crossentropy": "^", "ours": "D", "ours+advtrain": "v", "minmax": "X"}
 
 
@@ -508,6 +507,41 @@ def robustness_table(values: dict, stated: dict, models: list[str], *, comparabl
     head = "".join(f"<th>{METHODS.get(model, model)}</th>" for model in models)
     body = "".join(_table_row(row, values, stated, models, comparable, unit) for row in rows)
     return _html_table(head, body)
+
+
+def seed_label(role: str) -> str:
+    """``ours-1`` as a reader sees it: Ours, seed 1."""
+    method, _, seed = role.partition("-")
+    return METHODS.get(method, method) + (f", seed {seed}" if seed else "")
+
+
+def variants_table(values: dict, labels: dict[str, str], *, unit: str = "") -> str:
+    """Accuracies under attack as an HTML table: one network a row, attacks and eps across, an interval in every cell."""
+    first = values[next(iter(labels))]
+    places = [("clean", "")] + [(attack, eps) for attack in ATTACKS for eps in first.get(attack, {})]
+    sizes = [f"<br>ε = {eps}{unit}" if eps else "" for _, eps in places]
+    head = "".join(f"<th>{ATTACKS.get(place[0], place[0])}{size}</th>" for place, size in zip(places, sizes, strict=True))
+    rows = ""
+    for role, label in labels.items():
+        leaves = [values[role][attack][eps] if eps else values[role][attack] for attack, eps in places]
+        rows += f"<tr><th>{label}</th>{''.join(f'<td>{_table_cell(leaf, None, False)}</td>' for leaf in leaves)}</tr>"
+    return _html_table(head, rows)
+
+
+def clean_against_worst(values: dict, labels: dict[str, str], *, eps: str, unit: str = "") -> Figure:
+    """Each network's worst-case accuracy at ``eps`` against its clean accuracy, with intervals."""
+    with style():
+        figure, ax = plt.subplots(figsize=(11, 5.4), layout="constrained")
+        for (role, label), marker in zip(labels.items(), cycle("oDs^vXP*<>")):
+            x, y = values[role]["clean"], values[role]["worst"][eps]
+            ax.errorbar(
+                x["mean"], y["mean"], [[y["mean"] - y["low"]], [y["high"] - y["mean"]]],
+                [[x["mean"] - x["low"]], [x["high"] - x["mean"]]], marker=marker, markersize=9, linestyle="",
+                label=label, color=COLOURS.get(re.split("[- ]", role)[0], "#666666"),
+            )  # fmt: skip
+        ax.set(xlabel="clean accuracy (%)", ylabel=f"worst-case accuracy (%), ε = {eps}{unit}")
+        ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+        return finished(figure)
 
 
 def _html_table(head: str, body: str) -> str:

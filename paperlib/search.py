@@ -18,7 +18,7 @@ FIELDS = {"reference", "eps", "slack", "n", "shortened", "candidates"}
 
 def settings(name: str, profile: str) -> dict:
     """The search called ``name`` in ``experiments.yml``. Raises ExperimentError, naming what is wrong."""
-    searches = (experiments.load().get("searches") or {}).get(profile) or {}
+    searches = (experiments.load().get("searches") or {}).get(experiments.column(profile)) or {}
     if name not in searches:
         allowed = ", ".join(searches) or "none in this profile"
         raise experiments.ExperimentError(f"search is {name!r}; allowed are {allowed}")

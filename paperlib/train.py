@@ -37,7 +37,9 @@ class Recipe:
     multiplies the batch mean of one image's ``|grad|_p`` on [0, 1] inputs (``p``: 1, 2, inf, or ``squared`` for
     ``|.|_2^2``), and grows linearly from 0 during the first ``warmup`` epochs. ``eps``, ``step_size`` and ``steps`` set
     the adversarial examples of training and of the progress bar, in the data's unit (``pixel_scale``); ``eps`` too grows
-    from 0, during ``eps_warmup`` epochs. Raises ValueError, naming the field, its value and what is allowed.
+    from 0, during ``eps_warmup`` epochs. ``keep`` names the epoch whose weights are kept: the ``last``, or the ``best``
+    under the progress bar's attack on held-out images (early stopping; Rice et al. 2020). Raises ValueError, naming the
+    field, its value and what is allowed.
     """
 
     data: str
@@ -61,6 +63,7 @@ class Recipe:
     weight_decay: float = 0.0
     augment: bool = False
     average: float = 0.0
+    keep: str = "last"
     precision: str = "fp32"
     channels_last: bool = False
     train_n: int | None = None
@@ -70,7 +73,7 @@ class Recipe:
         object.__setattr__(self, "p", str(self.p))  # YAML reads 1 and 2 as numbers
         allowed = {
             "network": networks.NETWORKS, "method": METHODS, "activation": networks.ACTIVATIONS, "p": NORMS,
-            "optimizer": ("adam", "sgd"), "precision": ("fp32", "bf16"),
+            "optimizer": ("adam", "sgd"), "precision": ("fp32", "bf16"), "keep": ("last", "best"),
         }  # fmt: skip
         for name, values in allowed.items():
             value = getattr(self, name)
@@ -246,6 +249,8 @@ def fit(
     started = time.monotonic()
     split = dataset.train.first(recipe.train_n)
     run = _begun(recipe, dataset, len(split), device)
+    # choosing an epoch takes more images than watching progress
+    watch_n = max(watch_n, 1000) if recipe.keep == "best" else watch_n
     if state_file is not None and Path(state_file).exists():
         run.restore(torch.load(state_file, map_location=device, weights_only=True), state_file)
     # the images live on the device: a GPU would otherwise wait for the bus
@@ -257,7 +262,7 @@ def fit(
         run.train_epoch(split, device, progress, name, watch_n)
         if state_file is not None:
             _save(run.state(), Path(state_file))
-    return run.averaged().eval(), run.curve
+    return run.kept().eval(), run.curve
 
 
 def epoch_seconds(
@@ -317,7 +322,7 @@ class _Run:
 
     def __init__(self, recipe: Recipe, dataset: Dataset, model: nn.Module, n: int):
         self.recipe, self.dataset, self.model = recipe, dataset, model
-        self.epoch, self.curve = 0, []
+        self.epoch, self.curve, self.best = 0, [], None
         self.steps = math.ceil(n / recipe.batch)
         self.optimizer = _optimizer(recipe, model)
         total = self.steps * recipe.epochs + 1
@@ -335,18 +340,25 @@ class _Run:
         """The network that is kept: the running mean of the weights if the recipe asks for one."""
         return self.model if self.average is None else self.average.module
 
+    def kept(self) -> nn.Module:
+        """The network that ``fit`` returns: of the last epoch, or of the one that held-out images found best."""
+        model = self.averaged()
+        if self.best is not None:
+            model.load_state_dict(self.best)
+        return model
+
     def state(self) -> dict:
         return {
             "recipe": self.recipe.to_dict(), "data": self.dataset.sha256, "epoch": self.epoch, "curve": self.curve,
             "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(), "best": self.best,
         }  # fmt: skip
 
     def restore(self, state: dict, where) -> None:
-        reject(state["recipe"] != self.recipe.to_dict(), f"state file {where} belongs to another recipe; remove it")
+        reject(Recipe.of(state["recipe"]) != self.recipe, f"state file {where} belongs to another recipe; remove it")
         reject(state["data"] != self.dataset.sha256, f"state file {where} was made with other data; remove it")
-        self.epoch, self.curve = state["epoch"], state["curve"]
+        self.epoch, self.curve, self.best = state["epoch"], state["curve"], state.get("best")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -375,6 +387,8 @@ class _Run:
         row = {"loss": float(total) / len(split), "lr": self.schedule.get_last_lr()[0]}
         row["seconds"] = time.perf_counter() - began
         self.curve.append(row | self._watch(device, watch_n))
+        if recipe.keep == "best" and self.curve[-1]["adversarial"] >= max(row["adversarial"] for row in self.curve):
+            self.best = {key: tensor.clone() for key, tensor in self.averaged().state_dict().items()}
         self.epoch += 1
         if not math.isfinite(row["loss"]):
             raise FloatingPointError(f"{name or recipe.method}: the loss is {row['loss']} in epoch {self.epoch}; "

@@ -133,7 +133,15 @@ def card_of(path: Path) -> dict:
 
 def made_of(card: dict, recipe: Recipe, dataset: data.Dataset) -> bool:
     """Whether a finished checkpoint is of this recipe on these data."""
-    return card["recipe"] == recipe.to_dict() and card["data"]["sha256"] == dataset.sha256
+    return same_recipe(card["recipe"], recipe) and card["data"]["sha256"] == dataset.sha256
+
+
+def same_recipe(settings: dict, recipe: Recipe) -> bool:
+    """Whether stored fields are those of ``recipe``; a field younger than they are has its default."""
+    try:
+        return Recipe.of(settings) == recipe
+    except ValueError:
+        return False
 
 
 def state_file(path: Path) -> Path:
@@ -145,7 +153,7 @@ def state_fits(state: Path, recipe: Recipe, dataset: data.Dataset) -> bool:
     """Whether an interrupted training was of this recipe on these data; ZooError for a file that is no such state."""
     try:
         saved = torch.load(state, map_location="cpu", weights_only=True)
-        return saved["recipe"] == recipe.to_dict() and saved["data"] == dataset.sha256
+        return same_recipe(saved["recipe"], recipe) and saved["data"] == dataset.sha256
     except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
         raise ZooError(f"{state} is not the state of a training; remove it or use --rebuild") from error
 

@@ -189,7 +189,7 @@ class Project:
         self.build = root / "build" / "quick"
         package = root / "paperlib"
         package.mkdir(parents=True)
-        for name in ("__init__", "__main__", "experiments", "pipeline", *(["book"] if real_book else [])):
+        for name in ("__init__", "__main__", "experiments", "pipeline", *(["book", "findings"] if real_book else [])):
             shutil.copy(HERE / "paperlib" / f"{name}.py", package)
         shutil.copy(HERE / "Snakefile", root)
         toys = {"train": TRAIN, "zoo": ZOO, "data": DATA} | ({} if real_book else {"book": BOOK})

@@ -8,7 +8,7 @@ import jinja2
 import pytest
 import yaml
 
-from paperlib import experiments
+from paperlib import experiments, findings
 from paperlib.__main__ import parser
 from paperlib.experiments import ROOT, build_dir
 
@@ -98,9 +98,24 @@ def rendered(path: Path, calls: list | None = None, claims: list | None = None) 
         return function
 
     environment.globals |= {name: noting(name, "VALUE") for name in ("value", "published", "paper")}
-    environment.globals |= {"page": noting("page", "[page](figures/fig01.ipynb)"), "profile": "quick", "artifacts": {}}
-    environment.globals |= {"claims": claims or judged({}), "status": lambda: STATUS}
+    environment.globals |= {"page": noting("page", "[page](figures/fig01.ipynb)"), "profile": "quick", "artifacts": PLACES}
+    environment.globals |= {"claims": claims or judged({}), "status": lambda: STATUS, **EDITION}
     return environment.from_string(path.read_text(encoding="utf-8")).render()
+
+
+PLACES = {key: {"paper": entry["place"]} for key, entry in ARTIFACTS.items()}
+LEAF = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 10}
+FOUND = {"name": "net", "reference": {"clean": LEAF, "worst": LEAF}, "settings": {"eps": 1, "slack": 1, "n": 10}, "chosen": {},
+         "candidates": [{"changes": {"p": "1", "c": 0.5}, "clean": LEAF, "worst": LEAF, "allowed": True}]}  # fmt: skip
+EDITION = {
+    "networks": lambda: [{"name": "net", "hours": 1, "network": "mnist", "precision": "fp32", "penalty": "",
+                          "images": 1, "epochs": 1, "seconds": 1, "weights": True}],
+    "searches": lambda: [FOUND], "sizes": lambda: ["paper"], "agreement": findings.agreement,
+    "interval": lambda leaf: "VALUE",
+    "methods": findings.METHODS, "attacks": findings.ATTACKS,
+    "cells": lambda artifact: [{"method": "ours", "attack": "bim", "eps": "0.1", "paper": 1.0, "here": LEAF, "inside": True,
+                                "difference": 1.0, "gain": 1.0, "gain_paper": 1.0}],
+}  # fmt: skip
 
 
 def prose() -> str:

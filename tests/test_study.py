@@ -290,6 +290,38 @@ def test_table_gives_no_difference_between_different_sizes_or_images():
     assert "(" not in plot.robustness_table(table_values("0.1", "0.2"), STATED, ["natural"], comparable=False)
 
 
+# Variants of one recipe.
+
+
+def test_spread_is_the_range_over_seeds_and_needs_two():
+    rows = {"ours-0": {"clean": interval(90.0), "bim": {"0.1": interval(10.0)}},
+            "ours-1": {"clean": interval(96.0), "bim": {"0.1": interval(40.0)}},
+            "natural-0": {"clean": interval(99.0)}, "l1 at 500": {"clean": interval(10.0)}}  # fmt: skip
+    assert study.spread(rows) == {"ours": {"clean": {"mean": 93.0, "low": 90.0, "high": 96.0, "n": 2},
+                                           "bim": {"0.1": {"mean": 25.0, "low": 10.0, "high": 40.0, "n": 2}}}}  # fmt: skip
+
+
+def test_seed_differences_average_equal_seeds_on_equal_images():
+    of = {"ours-0": OTHER, "ours-1": FIRST, "crossentropy-0": FIRST, "crossentropy-1": FIRST}
+    found = study.seed_differences(of, "ours", "crossentropy")
+    # two of four images gained on one of two seeds; two lost in the worst case
+    assert found["bim"]["0.2"]["mean"] == 25 and found["worst"]["0.1"]["mean"] == -25 and found["clean"]["mean"] == 0
+    assert found["bim"]["0.2"]["unit"] == "points" and found["bim"]["0.2"]["n"] == 4
+    assert study.seed_differences({"ours-0": OTHER, "crossentropy-0": FIRST}, "ours", "crossentropy") == {}
+    del of["crossentropy-1"]
+    assert study.seed_differences(of, "ours", "crossentropy") == {}
+
+
+def test_variants_have_a_row_each_and_a_name_each():
+    values = table_values("0.1", "0.2")
+    html = plot.variants_table(values, {"natural": "Natural", "ours": "500 ‖∇S‖₁"}, unit="/255")
+    assert html.count("<tr>") == 3 and html.count("<td>") == 2 * (1 + 2 * len(plot.ATTACKS))
+    assert "500 ‖∇S‖₁" in html and "ε = 0.2/255" in html
+    assert plot.seed_label("ours+advtrain-2") == "Ours+AdvTrain, seed 2" and plot.seed_label("minmax") == "MinMax"
+    figure = plot.clean_against_worst(values, {"natural": "Natural", "ours": "Ours"}, eps="0.2")
+    assert len(figure.axes[0].containers) == 2 and "ε = 0.2" in texts(figure)
+
+
 # The pictures: one line, one panel or one word for each thing that there is to see.
 
 

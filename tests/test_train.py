@@ -260,6 +260,7 @@ INTERRUPTED = {
     "natural, augmented": {"augment": True},
     "minmax": {"method": "minmax", "eps_warmup": 2},
     "ours, averaged": {"method": "ours", "c": 0.02, "warmup": 2, "average": 0.9},
+    "best epoch": {"method": "minmax", "keep": "best"},
     "BatchNorm, averaged, sgd": {"network": "cifar", "average": 0.9, "optimizer": "sgd", "augment": True},
 }
 
@@ -295,6 +296,20 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
     plain = [[{k: v for k, v in row.items() if k != "seconds"} for row in c] for c in (resumed_curve, curve)]
     assert plain[0] == plain[1]
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+@pytest.mark.parametrize("keep, epoch", [("best", 1), ("last", 2)])
+def test_the_weights_kept_are_those_of_the_epoch_that_the_recipe_names(monkeypatch, keep, epoch):
+    seen = []
+
+    def watch(run, device, n):
+        seen.append(weights(run.model).clone())
+        assert n == (1000 if keep == "best" else 200)
+        return {"clean": 90.0, "adversarial": (10.0, 30.0, 20.0)[run.epoch]}
+
+    monkeypatch.setattr(train._Run, "_watch", watch)
+    kept, _ = fit(toy_recipe(epochs=3, keep=keep), DATA, progress=False)
+    assert [torch.equal(weights(kept), one) for one in seen] == [k == epoch for k in range(3)]
 
 
 def test_a_finished_training_is_not_done_again(tmp_path, monkeypatch):
@@ -435,6 +450,7 @@ WRONG = [
     ("p", "3", "allowed are 1, 2, inf, squared"),
     ("optimizer", "lbfgs", "allowed are adam, sgd"),
     ("precision", "fp16", "allowed are fp32, bf16"),
+    ("keep", "first", "allowed are last, best"),
     *[(name, value, "allowed is an integer of at least 1")
       for name in ("width", "fc", "epochs", "batch", "steps") for value in (0, 1.5, "8", True, None)],
     *[(name, value, "allowed is a number of at least 0")

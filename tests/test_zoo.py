@@ -62,6 +62,15 @@ def test_a_network_is_trained_once_and_loaded_after(house):
     assert torch.equal(weights(model), weights(second.model))
 
 
+def test_a_card_older_than_a_field_of_the_recipe_still_counts(house):
+    house.get()
+    card = json.loads(house.card.read_text())
+    del card["recipe"]["keep"]
+    house.card.write_text(json.dumps(card))
+    house.get()
+    assert len(house.trained) == 1
+
+
 def test_the_card_says_what_made_the_network(house):
     trained = house.get()
     card = json.loads(house.card.read_text())

@@ -1,0 +1,78 @@
+"""What the published edition holds, as rows of tables: its networks, its searches, and Tables 1 and 2 cell by cell."""
+
+import json
+from pathlib import Path
+
+METHODS = {
+    "natural": "Natural", "advtrain": "AdvTrain", "crossentropy": "CrossEntropy", "ours": "Ours",
+    "ours+advtrain": "Ours+AdvTrain", "minmax": "MinMax",
+}  # fmt: skip
+ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "cw": "C&W"}
+
+
+def networks(folder: Path) -> list[dict]:
+    """One row a network of the edition in ``folder``, from its card: name, data, what it is, epochs, hours, weights.
+
+    ``hours`` are those of its training as it went, whatever else the machine did; ``weights``: whether the file is there.
+    """
+    rows = []
+    for path in sorted((folder / "models").glob("*.json")):
+        card = json.loads(path.read_text(encoding="utf-8"))
+        recipe, machine = card["recipe"], card.get("machine", {})
+        rows.append({
+            "name": card["name"], "data": recipe["data"], "method": recipe["method"],
+            "network": f"{recipe['network']}, width {recipe['width']}", "precision": recipe["precision"],
+            "images": card["data"]["n"], "epochs": recipe["epochs"], "seconds": card["seconds_per_epoch"],
+            "hours": card["seconds_per_epoch"] * recipe["epochs"] / 3600, "threads": machine.get("threads"),
+            "processor": machine.get("gpu") or machine.get("processor"), "seed": recipe["seed"],
+            "penalty": f"{recipe['c']:g}, p = {recipe['p']}" if recipe["c"] else "", "sha256": card["sha256"],
+            "weights": path.with_suffix(".safetensors").is_file(),
+        })  # fmt: skip
+    return rows
+
+
+def sizes(folder: Path) -> list[str]:
+    """The profiles whose recipes made the edition's artifacts."""
+    records = (json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "results").glob("*.json")))
+    return list(dict.fromkeys(record["profile"] for record in records))
+
+
+def searches(folder: Path) -> list[dict]:
+    """The edition's searches for a penalty, each with its candidates and the chosen one (``paperlib.search``)."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "search").glob("*.json"))]
+
+
+def cells(values: dict, stated: dict) -> list[dict]:
+    """Every cell of a table of the paper beside the same cell here, in points.
+
+    ``values``: those of a robustness record; ``stated``: the paper's, method -> ``clean`` or attack -> eps -> number.
+    A row has ``paper``, ``here`` (interval), ``difference``, and ``gain``: each one's lead over its own natural network in
+    the same cell, for natural networks differ. Cells that one side lacks are left out.
+    """
+    rows = []
+    for method, of in stated.items():
+        places = [("clean", "")] + [(attack, eps) for attack in ATTACKS for eps in of.get(attack, {})]
+        for attack, eps in places if method in values else []:
+            paper, here = _cell(of, attack, eps), _cell(values[method], attack, eps)
+            base, own = _cell(stated["natural"], attack, eps), _cell(values["natural"], attack, eps)
+            if None not in (paper, here, base, own):
+                rows.append({
+                    "method": method, "attack": attack, "eps": eps, "paper": paper, "here": here,
+                    "difference": here["mean"] - paper, "gain_paper": paper - base, "gain": here["mean"] - own["mean"],
+                    "inside": here["low"] <= paper <= here["high"],
+                })  # fmt: skip
+    return rows
+
+
+def _cell(of: dict, attack: str, eps: str) -> float | dict | None:
+    return of.get("clean") if attack == "clean" else of.get(attack, {}).get(eps)
+
+
+def agreement(rows: list[dict]) -> dict:
+    """How many cells there are, how many hold the paper's number in their interval or within five points, and the
+    largest difference's row."""
+    return {
+        "n": len(rows), "inside": sum(row["inside"] for row in rows),
+        "near": sum(abs(row["difference"]) <= 5 for row in rows),
+        "farthest": max(rows, key=lambda row: abs(row["difference"]), default=None),
+    }  # fmt: skip

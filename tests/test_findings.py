@@ -1,0 +1,71 @@
+"""The published edition as tables: networks, searches, and the paper's cells beside ours."""
+
+import json
+
+import pytest
+
+from paperlib import findings
+
+
+def interval(mean: float) -> dict:
+    return {"mean": mean, "low": mean - 1, "high": mean + 1, "n": 100}
+
+
+VALUES = {
+    "natural": {"clean": interval(99.0), "bim": {"0.1": interval(20.0), "0.2": interval(0.0)}, "worst": {}},
+    "ours": {"clean": interval(98.0), "bim": {"0.1": interval(80.0), "0.2": interval(50.0)}, "worst": {}},
+}  # fmt: skip
+STATED = {
+    "settings": {"c": 500},
+    "natural": {"clean": 99.1, "bim": {"0.1": 22.5, "0.2": 0.0}, "cw": {"0.1": 21.6}},
+    "ours": {"clean": 98.4, "bim": {"0.1": 88.1, "0.2": 49.5, "0.3": 26.7}},
+    "minmax": {"clean": 98.0},
+}
+
+
+def test_cells_are_those_that_both_tables_have_with_leads_over_each_ones_natural_network():
+    rows = findings.cells(VALUES, STATED)
+    assert [(row["method"], row["attack"], row["eps"]) for row in rows] == [
+        ("natural", "clean", ""), ("natural", "bim", "0.1"), ("natural", "bim", "0.2"),
+        ("ours", "clean", ""), ("ours", "bim", "0.1"), ("ours", "bim", "0.2"),
+    ]  # fmt: skip
+    row = rows[4]
+    assert row["here"] == interval(80.0) and row["difference"] == pytest.approx(-8.1)
+    assert (row["gain_paper"], row["gain"]) == (pytest.approx(65.6), pytest.approx(60.0))
+    assert not row["inside"] and rows[5]["inside"]
+
+
+def test_agreement_counts_and_names_the_farthest():
+    found = findings.agreement(findings.cells(VALUES, STATED))
+    assert (found["n"], found["inside"], found["near"]) == (6, 4, 5)
+    assert (found["farthest"]["method"], found["farthest"]["eps"]) == ("ours", "0.1")
+    assert findings.agreement([]) == {"n": 0, "inside": 0, "near": 0, "farthest": None}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An edition of two cards, one of them with weights, a search and a record."""
+    recipe = {"data": "mnist", "network": "mnist", "width": 32, "method": "ours", "precision": "bf16", "epochs": 10,
+              "seed": 1, "c": 0.05, "p": "2"}  # fmt: skip
+    for name, method, c in (("mnist-ours", "ours", 0.05), ("mnist-natural--seed=1", "natural", 0.0)):
+        card = {"name": name, "sha256": "a" * 64, "recipe": recipe | {"method": method, "c": c}, "data": {"n": 55000},
+                "seconds_per_epoch": 360.0, "machine": {"threads": 2, "processor": "x86", "gpu": None}}  # fmt: skip
+        path = tmp_path / "models" / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(card))
+    (tmp_path / "models" / "mnist-ours.safetensors").write_bytes(b"")
+    for kind, content in (("search", {"name": "mnist-ours"}), ("results", {"profile": "gpu"})):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "one.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_networks_are_told_by_their_cards(folder):
+    natural, ours = findings.networks(folder)
+    assert (ours["name"], ours["hours"], ours["penalty"], ours["weights"]) == ("mnist-ours", 1.0, "0.05, p = 2", True)
+    assert (natural["penalty"], natural["weights"], natural["network"]) == ("", False, "mnist, width 32")
+    assert findings.searches(folder) == [{"name": "mnist-ours"}] and findings.sizes(folder) == ["gpu"]
+
+
+def test_an_empty_edition_has_empty_tables(tmp_path):
+    assert findings.networks(tmp_path) == findings.searches(tmp_path) == findings.sizes(tmp_path) == []
