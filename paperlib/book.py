@@ -61,7 +61,7 @@ class Numbers:
     def page(self, artifact: str) -> str:
         """A link to a figure's page, or its name where this profile has no such page."""
         place = _named(artifact)["place"]
-        return f"[{place}](figures/{artifact}.ipynb)" if artifact in executed(self.profile) else place
+        return f"[{place}](figures/{artifact}.ipynb)" if artifact in pages(self.profile) else place
 
     def status(self) -> list[dict]:
         """All artifacts with a link to their page, and the seconds and hash of this run's result (None without one)."""
@@ -108,6 +108,14 @@ class Numbers:
             for key, entry in experiments.load()["artifacts"].items()
         }
         return functions | {"profile": self.profile, "artifacts": artifacts, "claims": self.claims()}
+
+
+def pages(profile: str) -> list[str]:
+    """The artifacts with a page, in the order of ``experiments.yml``: those executed, and those that the profile has not at
+    all but the published edition has."""
+    of_profile, ready = experiments.keys(profile), executed(profile)
+    there = {path.stem for path in (ROOT / "book" / "published" / "notebooks").glob("*.ipynb")}
+    return [key for key in experiments.load()["artifacts"] if key in ready or (key not in of_profile and key in there)]
 
 
 def executed(profile: str) -> list[str]:
@@ -204,6 +212,26 @@ def leaves(node: object, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], ob
 def appended_cells(spec: Artifact, numbers: Numbers, record: dict) -> list[str]:
     """The Markdown of a figure page's last three cells."""
     return [numbers_cell(spec.key, numbers), again_cell(spec), provenance_cell(spec.key, record)]
+
+
+def published_cells(key: str, folder: Path) -> list[dict]:
+    """What the published edition's notebook shows: pictures, tables and findings, without code; empty if it has none."""
+    path = folder / "notebooks" / f"{key}.ipynb"
+    if not path.is_file():
+        return []
+    name = _record(folder / "results" / f"{key}.json").get("data", {}).get("name", "")
+    text = f"## On {findings.DATA.get(name, name)}: the published edition\n\nMade as [its page](../edition.md) says."
+    cells = [{"cell_type": "markdown", "id": f"published-{key}", "metadata": {}, "source": text}]
+    heading = ""
+    for number, cell in enumerate(_record(path)["cells"]):
+        wanted = {"image/png", "text/html"} | ({"text/markdown"} if heading.startswith("## What it shows") else set())
+        seen = [each for each in cell.get("outputs", []) if wanted & each.get("data", {}).keys()]
+        if seen:
+            # a code cell without source would lose its outputs
+            tags = {"metadata": {"tags": ["remove-input"]}, "source": "# executed elsewhere"}
+            cells.append(cell | {"id": f"published-{key}-{number}", "outputs": seen} | tags)
+        heading = "".join(cell["source"]) if cell["cell_type"] == "markdown" else ""
+    return cells
 
 
 def numbers_cell(key: str, numbers: Numbers) -> str:
@@ -322,9 +350,10 @@ def stage(profile: str, target: Path) -> None:
     shutil.copy(ROOT / "_config.yml", target)
     for path in (ROOT / "book").glob("*.bib"):
         shutil.copy(path, target)
-    figures = executed(profile)
+    figures = pages(profile)
     for key in figures:
-        stage_figure(experiments.artifact(profile, key), numbers, target / "figures")
+        made_by = profile if key in executed(profile) else _record(numbers.folder / "results" / f"{key}.json")["profile"]
+        stage_figure(experiments.artifact(made_by, key), numbers, target / "figures")
     for path in sorted((ROOT / "book").glob("*.md")):
         (target / path.name).write_text(rendered(path, numbers), encoding="utf-8")
     write_toc(ROOT / "book" / "_toc.yml", figures, target / "_toc.yml")
@@ -332,8 +361,12 @@ def stage(profile: str, target: Path) -> None:
 
 
 def stage_figure(spec: Artifact, numbers: Numbers, folder: Path) -> None:
-    """The executed notebook with title and three more cells, and the files that its page offers for download."""
-    place, downloads = build_dir(spec.profile), folder / "downloads"
+    """The executed notebook with title and three more cells, and the files that its page offers for download.
+
+    The published edition's pictures stand below those of another profile; what that profile lacks is the edition's alone.
+    """
+    borrowed = spec.profile != numbers.profile
+    place, downloads = numbers.folder if borrowed else build_dir(spec.profile), folder / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
     record = _record(place / "results" / f"{spec.key}.json")
     notebook = _titled(_record(place / "notebooks" / f"{spec.key}.ipynb"), f"{spec.place}: {spec.title}")
@@ -341,6 +374,8 @@ def stage_figure(spec: Artifact, numbers: Numbers, folder: Path) -> None:
     shutil.copy(place / "results" / f"{spec.key}.json", downloads)
     (downloads / f"{spec.key}.csv").write_text(as_csv(record["values"]), encoding="utf-8")
     notebook["cells"] = page_cells(notebook["cells"])
+    if experiments.column(spec.profile) != "paper":
+        notebook["cells"] += published_cells(spec.key, numbers.folder)
     for number, text in enumerate(appended_cells(spec, numbers, record)):
         cell = {"cell_type": "markdown", "id": f"appended-{number}", "metadata": {}, "source": text}
         notebook["cells"].append(cell)

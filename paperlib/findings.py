@@ -7,6 +7,10 @@ METHODS = {
     "natural": "Natural", "advtrain": "AdvTrain", "crossentropy": "CrossEntropy", "ours": "Ours",
     "ours+advtrain": "Ours+AdvTrain", "minmax": "MinMax",
 }  # fmt: skip
+DATA = {
+    "digits": "scikit-learn's digits", "digits-rgb": "scikit-learn's digits over photographs", "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+}  # fmt: skip
 ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "cw": "C&W"}
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from paperlib import experiments, findings
-from paperlib.findings import METHODS
+from paperlib.findings import DATA, METHODS
 from paperlib.measure import panels
 from paperlib.state import reject
 
@@ -101,10 +101,6 @@ def lies(interval: dict, reference: float) -> str:
     return f"below {reference:g}" if interval["high"] < reference else f"not to be told from {reference:g}"
 
 
-DATA = {
-    "digits": "scikit-learn's digits", "digits-rgb": "scikit-learn's digits over photographs", "mnist": "MNIST",
-    "cifar10": "CIFAR-10",
-}  # fmt: skip
 ROLES = {"natural": "natural network", "robust": "robust network", "ours": "network “Ours”"}
 CLASSES = {
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
@@ -525,6 +521,26 @@ def variants_table(values: dict, labels: dict[str, str], *, unit: str = "") -> s
     for role, label in labels.items():
         leaves = [values[role][attack][eps] if eps else values[role][attack] for attack, eps in places]
         rows += f"<tr><th>{label}</th>{''.join(f'<td>{_table_cell(leaf, None, False)}</td>' for leaf in leaves)}</tr>"
+    return _html_table(head, rows)
+
+
+def protocol_table(values: dict, *, steps: int, long_steps: int, step: str, unit: str = "") -> str:
+    """Accuracies of ``study.protocols`` as an HTML table: one way and objective a row, networks and eps across."""
+    ways = {
+        "last": f"{steps} steps of {step}, last iterate", "any": f"{steps} steps of {step}, any iterate",
+        "small": f"{steps} steps of ε/4, last iterate", "long": f"{long_steps} smaller steps, any iterate",
+        "start": f"{long_steps} smaller steps, random start",
+    }  # fmt: skip
+    objectives = {"bim": "cross-entropy", "cw": "margin"}
+    sizes = list(next(iter(values.values()))["last_bim"])
+    columns = [(of, size) for of in values.values() for size in sizes]
+    head = "".join(f"<th>{METHODS.get(role, role)}<br>ε = {size}{unit}</th>" for role in values for size in sizes)
+    rows = "".join(
+        f"<tr><th>{title}, {objectives[objective]}</th>"
+        + "".join(f"<td>{_table_cell(of[f'{way}_{objective}'][size], None, False)}</td>" for of, size in columns)
+        + "</tr>"
+        for objective in objectives for way, title in ways.items()
+    )  # fmt: skip
     return _html_table(head, rows)
 
 

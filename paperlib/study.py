@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from paperlib import indicator, measure, surface
+from paperlib.attack import attack as attacked
 from paperlib.evaluate import Interval, accuracy, correct
 from paperlib.objective import cross_entropy, decision
 from paperlib.state import evaluating, reject
@@ -257,6 +258,39 @@ def seed_differences(flags: dict[str, Flags], first: str, second: str) -> dict:
         for key in flags[f"{first}-{seeds[0]}"]
     }
     return by_eps({key: over_images(100 * of / len(seeds), "points") for key, of in differences.items()})
+
+
+# What the settings of an attack change: keys ``<way>_<objective>``.
+
+OBJECTIVES = {"bim": "cross_entropy", "cw": "cw"}
+
+
+def protocols(
+    network: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: list[float], step_size: float,
+    steps: int, long_steps: int, seed: int = 0, batch: int = 500,
+) -> dict[str, list[Interval]]:  # fmt: skip
+    """Accuracy under ways of attacking with either objective, one interval for each of ``eps`` ([0, 1] scale).
+
+    ``last``: the paper's protocol, ``steps`` steps of ``step_size``, last iterate. ``any``: the same, an image is lost if
+    any iterate breaks it. ``small``: as many steps of eps/4, last iterate. ``long``: ``long_steps`` steps of eps/10 (or
+    of 2.5 eps / steps, whichever is larger), any iterate; ``start``: the same from a random point.
+    """
+    found: dict[str, list[Interval]] = {}
+    for name, objective in OBJECTIVES.items():
+        for e in eps:
+            common = {"eps": e, "objective": objective, "batch": batch}
+            paper = attacked(network, x, y, step_size=step_size, steps=steps, **common)
+            small = attacked(network, x, y, step_size=e / 4, steps=steps, **common)
+            long = {"step_size": max(e / 10, 2.5 * e / long_steps), "steps": long_steps, "stop_at_success": True} | common
+            generator = torch.Generator().manual_seed(seed)
+            flags = {
+                "last": ~paper.success, "any": torch.isinf(paper.first_step), "small": ~small.success,
+                "long": torch.isinf(attacked(network, x, y, **long).first_step),
+                "start": torch.isinf(attacked(network, x, y, random_start=True, generator=generator, **long).first_step),
+            }  # fmt: skip
+            for way, flag in flags.items():
+                found.setdefault(f"{way}_{name}", []).append(accuracy(flag))
+    return found
 
 
 # Ways to the boundary (Fig. 4).

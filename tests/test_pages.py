@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from paperlib import book
+from paperlib import book, experiments
 
 INTERVAL = {"mean": 98.4, "low": 97.91, "high": 98.8, "n": 450}
 
@@ -121,6 +121,47 @@ def built_book(tmp_path_factory):
 def code(source: str, *tags: str, outputs: tuple = ()) -> dict:
     """A code cell."""
     return {"cell_type": "code", "metadata": {"tags": list(tags)}, "source": [source], "outputs": list(outputs)}
+
+
+@pytest.fixture
+def edition(tmp_path, monkeypatch):
+    """A repository whose published edition has fig01 and fig02 on MNIST; its quick profile has no fig02."""
+    outputs = {kind: {"output_type": "display_data", "data": {kind: "x"}, "metadata": {}} for kind in
+               ("image/png", "text/html", "text/markdown")}  # fmt: skip
+    cells = [
+        code("table()", outputs=(outputs["text/html"],)), code("words()", outputs=(outputs["text/markdown"],)),
+        {"cell_type": "markdown", "metadata": {}, "source": ["## What it shows"]},
+        code("shows()", outputs=(outputs["text/markdown"],)), code("figure()", outputs=(outputs["image/png"],)),
+        code("print()", outputs=({"output_type": "stream", "text": "3"},)),
+    ]  # fmt: skip
+    folder = tmp_path / "book" / "published"
+    files = {"notebooks/fig0{}.ipynb": {"cells": cells}, "results/fig0{}.json": {"data": {"name": "mnist"}}}
+    for kind, content in files.items():
+        (folder / kind).parent.mkdir(parents=True)
+        for number in (1, 2):
+            (folder / kind.format(number)).write_text(json.dumps(content))
+    entries = {"fig01": {"quick": {}, "paper": {}}, "fig02": {"paper": {}}, "fig03": {"paper": {}}, "fig04": {"quick": {}}}
+    monkeypatch.setattr(book, "ROOT", tmp_path)
+    monkeypatch.setattr(experiments, "load", lambda: {"recipes": {"quick": {}, "paper": {}}, "artifacts": entries})
+    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "build"))
+    return folder
+
+
+def test_the_editions_pictures_tables_and_findings_stand_on_a_page_without_code(edition):
+    cells = book.published_cells("fig01", edition)
+    assert cells[0]["source"].startswith("## On MNIST: the published edition")
+    assert [list(cell["outputs"][0]["data"])[0] for cell in cells[1:]] == ["text/html", "text/markdown", "image/png"]
+    assert all(cell["metadata"]["tags"] == ["remove-input"] for cell in cells[1:])
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    assert book.published_cells("fig03", edition) == []
+
+
+def test_what_a_profile_lacks_has_the_editions_page_and_what_it_has_not_executed_has_none(edition, tmp_path):
+    assert book.pages("quick") == ["fig02"]
+    made = tmp_path / "build" / "quick" / "notebooks" / "fig04.ipynb"
+    made.parent.mkdir(parents=True)
+    made.write_text("{}")
+    assert book.pages("quick") == ["fig02", "fig04"] and book.pages("paper") == []
 
 
 def test_a_page_joins_code_up_to_the_next_output_and_leaves_out_the_summary_for_tests():

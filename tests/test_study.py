@@ -312,6 +312,24 @@ def test_seed_differences_average_equal_seeds_on_equal_images():
     assert study.seed_differences(of, "ours", "crossentropy") == {}
 
 
+def test_ways_of_attacking_an_affine_network_are_told_by_its_margin():
+    network = linear(torch.tensor([[1.0, -0.5] * 8, [-0.3, 0.7] * 8], dtype=torch.float64))
+    x = images(40)
+    y = labels_of(network, x)
+    found = study.protocols(network, x, y, eps=[0.01, 0.05], step_size=0.05, steps=3, long_steps=12)
+    assert list(found) == [f"{way}_{name}" for name in ("bim", "cw") for way in ("last", "any", "small", "long", "start")]
+    reach = study.margins(network, x, y) / indicator.jacobian(network, x, y).flatten(1).abs().sum(1)
+    for k, eps in enumerate((0.01, 0.05)):
+        # with two classes S falls by eps |J|_1 at the corner, which three steps of eps/4 do not reach
+        left, three_quarters = (100 * float((reach > part * eps).double().mean()) for part in (1, 0.75))
+        assert {found[f"{way}_{name}"][k]["mean"] for way in ("last", "any", "long") for name in ("bim", "cw")} == {left}
+        assert found["small_bim"][k]["mean"] == three_quarters >= found["start_bim"][k]["mean"] >= left
+        assert 0 < left < three_quarters
+    table = plot.protocol_table({"ours": {way: {"0.01": row[0]} for way, row in found.items()}}, steps=3, long_steps=12,
+                                step="0.05")  # fmt: skip
+    assert table.count("<tr>") == 11 and "12 smaller steps, random start, margin" in table
+
+
 def test_variants_have_a_row_each_and_a_name_each():
     values = table_values("0.1", "0.2")
     html = plot.variants_table(values, {"natural": "Natural", "ours": "500 ‖∇S‖₁"}, unit="/255")
