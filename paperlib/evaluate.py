@@ -3,10 +3,14 @@
 Accuracies are percentages; intervals are Wilson's, 95 %.
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from statistics import NormalDist
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -93,6 +97,7 @@ def robustness(
     model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: list[float], step_size: float,
     pixel_scale: int = 1, steps: int = 10, attacks: tuple[str, ...] = ("fgsm", "bim", "cw"), pgd_steps: int = 0,
     pgd_restarts: int = 1, generator: torch.Generator | None = None, batch: int = 500, progress: bool = False,
+    store: Path | None = None, of: str = "",
 ) -> tuple[dict, dict]:  # fmt: skip
     """One row of Table 1 or 2, and the flags behind it.
 
@@ -101,14 +106,21 @@ def robustness(
     image counts only if no iterate of any attack at or below eps, on cross-entropy or on the margin, broke it; with
     ``pgd_steps`` > 0 those attacks include PGD on both objectives from ``pgd_restarts`` random starts, with steps of
     eps/10 or 2.5 eps/steps, whichever is larger. Flags: (attack, eps) -> bool ``(n,)``, for paired tests.
+    With ``store`` (a folder) the flags of every eps are written down, and an interrupted evaluation goes on where it
+    stopped; ``of`` says what the model and its code are, such as the weights' hash.
     Raises ValueError for unknown attacks, empty or unsorted ``eps``.
     """
     unknown = [name for name in attacks if name not in ATTACKS]
     reject(bool(unknown), f"attacks holds {', '.join(unknown)}; allowed are {', '.join(ATTACKS)}")
     reject(not eps or list(eps) != sorted(set(eps)) or eps[0] <= 0, f"eps is {eps}; allowed are rising positive numbers")
-    flags = {("clean", 0.0): correct(model, x, y, batch=batch)}
+    settings = (list(eps), step_size, pixel_scale, steps, list(attacks), pgd_steps, pgd_restarts, of)
+    part = None if store is None else Path(store) / f"robustness-{_fingerprint(settings, x, y, generator)}.npz"
+    flags = _kept(part, generator, x.device) or {("clean", 0.0): correct(model, x, y, batch=batch)}
     unbroken = flags["clean", 0.0].clone()
     for size in tqdm(eps, disable=not progress, desc="eps"):
+        if ("worst", size) in flags:
+            unbroken = flags["worst", size].clone()
+            continue
         e, step = size / pixel_scale, step_size / pixel_scale
         for name in attacks:
             options = {} if name == "fgsm" else {"step_size": step, "steps": steps}
@@ -119,11 +131,43 @@ def robustness(
             unbroken = survivors(model, x, y, unbroken, eps=e, steps=pgd_steps, restarts=pgd_restarts,
                                  generator=generator, batch=batch)  # fmt: skip
         flags["worst", size] = unbroken.clone()
+        _keep(part, flags, generator)
     values: dict = {"clean": accuracy(flags["clean", 0.0])}
     for (name, size), flag in flags.items():
         if name != "clean":
             values.setdefault(name, {})[f"{size:g}"] = accuracy(flag)
     return values, flags
+
+
+def _fingerprint(settings: tuple, x: Tensor, y: Tensor, generator: torch.Generator | None) -> str:
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    state = torch.empty(0) if generator is None else generator.get_state()
+    for part in (x, y, state):
+        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _kept(part: Path | None, generator: torch.Generator | None, device) -> dict:
+    """The flags that an interrupted evaluation left, and its random numbers from there on; none without them."""
+    if part is None or not part.exists():
+        return {}
+    with np.load(part, allow_pickle=False) as archive:
+        arrays = {name: torch.from_numpy(archive[name]) for name in archive.files}
+    state = arrays.pop("generator", None)
+    if generator is not None:
+        generator.set_state(state)
+    return {(name.split("/")[0], float(name.split("/")[1])): flag.to(device) for name, flag in arrays.items()}
+
+
+def _keep(part: Path | None, flags: dict, generator: torch.Generator | None) -> None:
+    if part is None:
+        return
+    part.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {f"{attack}/{size!r}": flag.cpu().numpy() for (attack, size), flag in flags.items()}
+    state = {} if generator is None else {"generator": generator.get_state().numpy()}
+    partial = part.with_name(f".{part.name}.partial.npz")
+    np.savez(partial, **arrays, **state)
+    partial.replace(part)
 
 
 def survivors(model, x, y, unbroken: Bool[Tensor, "n"], *, eps, steps, restarts, generator, batch=500) -> Bool[Tensor, "n"]:

@@ -287,3 +287,36 @@ def test_wrong_input_meets_one_sentence(changes, sentence, unhooked):
     with pytest.raises(ValueError) as caught:
         evaluate.robustness(model, x, y, **{"eps": [0.1], "step_size": 0.1} | changes)
     assert str(caught.value) == sentence
+
+
+# An evaluation that is interrupted.
+
+
+@pytest.mark.parametrize("broken", [1, 4, 6])
+def test_an_interrupted_evaluation_goes_on_with_the_same_numbers(tmp_path, monkeypatch, broken):
+    network, x = relu_network(), images(20, (1, 4, 4))
+    y = labels_of(network, x)
+    calls, original = [0], evaluate.attack
+
+    def counted(*arguments, **options):
+        calls[0] += 1
+        if calls[0] == broken:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    def run(**options):
+        settings = {"eps": [0.02, 0.05, 0.1], "step_size": 0.02, "steps": 2, "pgd_steps": 3, "pgd_restarts": 2}
+        return evaluate.robustness(network, x, y, **settings, generator=seeded(1), **options)
+
+    values, of = run()
+    monkeypatch.setattr(evaluate, "attack", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run(store=tmp_path, of="a")
+    resumed, flags_resumed = run(store=tmp_path, of="a")
+    assert resumed == values and all(torch.equal(flags_resumed[key], flag) for key, flag in of.items())
+    # PGD has two objectives at every eps; the eps that was interrupted begins again, the others do not
+    assert calls[0] == broken + 6 - 2 * ((broken - 1) // 2)
+    run(store=tmp_path, of="a")
+    assert calls[0] == broken + 6 - 2 * ((broken - 1) // 2) and len(list(tmp_path.iterdir())) == 1
+    run(store=tmp_path, of="b")
+    assert len(list(tmp_path.iterdir())) == 2
