@@ -162,11 +162,13 @@ def judged(numbers: Numbers) -> list[dict]:
 
 
 def unexpected(numbers: Numbers) -> list[str]:
-    """One line per claim whose verdict in this run differs from the one on record for this profile."""
+    """One line per claim whose verdict in this run, or in the published edition, differs from the one on record."""
+    editions = {"run": (numbers.profile, ""), "published": ("paper", " (published edition)")}
     lines = []
     for claim in judged(numbers):
-        recorded = (claim.get("recorded") or {}).get(numbers.profile)
-        found = claim["verdicts"].get("run", {}).get("verdict", "not run")
-        if recorded is not None and found != recorded:
-            lines.append(f"{claim['id']}: recorded {recorded}, now {found}")
+        for name, (profile, where) in editions.items():
+            recorded = (claim.get("recorded") or {}).get(profile)
+            found = claim["verdicts"].get(name, {}).get("verdict", "not run")
+            if recorded is not None and found != recorded and (name == "run" or numbers.edition):
+                lines.append(f"{claim['id']}{where}: recorded {recorded}, now {found}")
     return lines
