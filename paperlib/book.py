@@ -78,6 +78,10 @@ class Numbers:
         """The published edition's networks, one row each."""
         return findings.networks(self.folder)
 
+    def lacking(self) -> list[str]:
+        """The places of the paper that the published edition has no result for."""
+        return [entry["place"] for key, entry in experiments.load()["artifacts"].items() if key not in self.edition]
+
     def sizes(self) -> list[str]:
         """The profiles that made the published edition."""
         return findings.sizes(self.folder)
@@ -100,7 +104,7 @@ class Numbers:
 
     def names(self) -> dict[str, object]:
         """What a chapter may use."""
-        named = ("value", "published", "paper", "page", "status", "networks", "sizes", "searches", "cells")
+        named = ("value", "published", "paper", "page", "status", "networks", "lacking", "sizes", "searches", "cells")
         functions = {name: getattr(self, name) for name in named} | {"agreement": findings.agreement}
         functions |= {"interval": formatted, "methods": findings.METHODS, "attacks": findings.ATTACKS}
         artifacts = {

@@ -111,7 +111,7 @@ FOUND = {"name": "net", "reference": {"clean": LEAF, "worst": LEAF}, "settings":
 EDITION = {
     "networks": lambda: [{"name": "net", "hours": 1, "network": "mnist", "precision": "fp32", "penalty": "",
                           "images": 1, "epochs": 1, "seconds": 1, "weights": True}],
-    "searches": lambda: [FOUND], "sizes": lambda: ["paper"], "agreement": findings.agreement,
+    "lacking": lambda: ["Table 2"], "searches": lambda: [FOUND], "sizes": lambda: ["paper"], "agreement": findings.agreement,
     "interval": lambda leaf: "VALUE",
     "methods": findings.METHODS, "attacks": findings.ATTACKS,
     "cells": lambda artifact: [{"method": "ours", "attack": "bim", "eps": "0.1", "paper": 1.0, "here": LEAF, "inside": True,
