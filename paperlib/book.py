@@ -39,9 +39,9 @@ class Numbers:
     def __init__(self, profile: str):
         self.profile = profile
         self.here = _values(build_dir(profile) / "results", experiments.keys(profile))
-        self.edition = _values(ROOT / "book" / "published" / "results", list(experiments.load()["artifacts"]))
+        self.edition = _values(findings.edition_dir() / "results", list(experiments.load()["artifacts"]))
         self.stated = _text_keys(experiments.read_yaml(ROOT / "book" / "paper_numbers.yml") or {})
-        self.folder = ROOT / "book" / "published"
+        self.folder = findings.edition_dir()
 
     def value(self, artifact: str, *keys: str) -> str:
         """This run's number, with its interval."""
@@ -118,7 +118,7 @@ def pages(profile: str) -> list[str]:
     """The artifacts with a page, in the order of ``experiments.yml``: those executed, and those that the profile has not at
     all but the published edition has."""
     of_profile, ready = experiments.keys(profile), executed(profile)
-    there = {path.stem for path in (ROOT / "book" / "published" / "notebooks").glob("*.ipynb")}
+    there = {path.stem for path in (findings.edition_dir() / "notebooks").glob("*.ipynb")}
     return [key for key in experiments.load()["artifacts"] if key in ready or (key not in of_profile and key in there)]
 
 

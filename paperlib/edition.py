@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from paperlib import experiments, pipeline, search, zoo
+from paperlib.findings import edition_dir
 
 PROFILE = "paper"
 LIMIT = 40 * 2**20
@@ -17,11 +18,6 @@ LIMIT = 40 * 2**20
 
 class EditionError(ValueError):
     """An edition that would be too large, or does not belong to ``experiments.yml``; one sentence."""
-
-
-def folder() -> Path:
-    """Where the edition is kept."""
-    return experiments.ROOT / "book" / "published"
 
 
 def publish(profile: str = PROFILE) -> list[str]:
@@ -35,12 +31,12 @@ def publish(profile: str = PROFILE) -> list[str]:
     files = [file for key in keys for file in artifact_files(key, profile)]
     files += [(path, Path("search") / path.name) for path in sorted((place / "search").glob("*.json"))]
     new = {target: source for source, target in files}
-    kept = [path for path in folder().rglob("*") if path.is_file() and path.relative_to(folder()) not in new]
+    kept = [path for path in edition_dir().rglob("*") if path.is_file() and path.relative_to(edition_dir()) not in new]
     size = sum(path.stat().st_size for path in [*new.values(), *kept])
     if size > LIMIT:
         raise EditionError(f"the edition would have {size / 2**20:.0f} MiB; allowed are {LIMIT / 2**20:.0f}")
     for target, source in new.items():
-        pipeline.write_atomic(folder() / target, source.read_bytes())
+        pipeline.write_atomic(edition_dir() / target, source.read_bytes())
     return keys
 
 
@@ -68,19 +64,19 @@ def weighs(name: str) -> bool:
 
 def unpack(build: Path) -> None:
     """Lay the edition out under ``build/paper`` as a run leaves it."""
-    if not (folder() / "results").is_dir():
+    if not (edition_dir() / "results").is_dir():
         raise EditionError("book/published holds no results; make and publish an edition first")
     shutil.rmtree(build / PROFILE / "results", ignore_errors=True)
     shutil.rmtree(build / PROFILE / "notebooks", ignore_errors=True)
-    shutil.copytree(folder(), build / PROFILE, dirs_exist_ok=True)
+    shutil.copytree(edition_dir(), build / PROFILE, dirs_exist_ok=True)
 
 
 def stale() -> list[str]:
     """One sentence for each artifact or search of the edition that ``experiments.yml`` or its template has left behind."""
     found = []
-    for path in sorted((folder() / "results").glob("*.json")):
+    for path in sorted((edition_dir() / "results").glob("*.json")):
         found += [f"{path.stem}: {reason}" for reason in reasons(json.loads(path.read_text()))]
-    for path in sorted((folder() / "search").glob("*.json")):
+    for path in sorted((edition_dir() / "search").glob("*.json")):
         found += [f"search {path.stem}: {reason}" for reason in search_reasons(json.loads(path.read_text()))]
     return found
 
@@ -101,7 +97,7 @@ def reasons(record: dict) -> list[str]:
     """Why a record no longer is what ``experiments.yml`` asks for: its template, parameters, models or weights."""
     spec = experiments.artifact(record["profile"], record["artifact"])
     found = []
-    executed = json.loads((folder() / "notebooks" / f"{spec.key}.ipynb").read_text())
+    executed = json.loads((edition_dir() / "notebooks" / f"{spec.key}.ipynb").read_text())
     if sources(executed) != sources(json.loads(experiments.notebook_path(spec.notebook).read_text())):
         found.append(f"notebooks/{spec.notebook}.ipynb has changed")
     changed = [name for name, value in spec.parameters.items() if record["parameters"].get(name, value) != value]
@@ -115,7 +111,7 @@ def reasons(record: dict) -> list[str]:
 
 def model_reasons(model: dict, profile: str = PROFILE) -> list[str]:
     """Why a model of a record is not the edition's, or not what its recipe asks for."""
-    path = folder() / "models" / f"{model['name']}.safetensors"
+    path = edition_dir() / "models" / f"{model['name']}.safetensors"
     if weighs(model["name"]) and not path.is_file():
         return [f"the checkpoint of {model['name']} is missing"]
     if not path.with_suffix(".json").is_file():

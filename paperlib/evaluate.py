@@ -107,16 +107,18 @@ def robustness(
     ``pgd_steps`` > 0 those attacks include PGD on both objectives from ``pgd_restarts`` random starts, with steps of
     eps/10 or 2.5 eps/steps, whichever is larger. Flags: (attack, eps) -> bool ``(n,)``, for paired tests.
     With ``store`` (a folder) the flags of every eps are written down, and an interrupted evaluation goes on where it
-    stopped; ``of`` says what the model and its code are, such as the weights' hash.
+    stopped; ``of`` says what the model and the attacks are (hashes of weights and code), and which images the model
+    has right must fit as well, should its own code have changed.
     Raises ValueError for unknown attacks, empty or unsorted ``eps``.
     """
     unknown = [name for name in attacks if name not in ATTACKS]
     reject(bool(unknown), f"attacks holds {', '.join(unknown)}; allowed are {', '.join(ATTACKS)}")
     reject(not eps or list(eps) != sorted(set(eps)) or eps[0] <= 0, f"eps is {eps}; allowed are rising positive numbers")
+    clean = correct(model, x, y, batch=batch)
     settings = (list(eps), step_size, pixel_scale, steps, list(attacks), pgd_steps, pgd_restarts, of)
-    part = None if store is None else Path(store) / f"robustness-{_fingerprint(settings, x, y, generator)}.npz"
-    flags = _kept(part, generator, x.device) or {("clean", 0.0): correct(model, x, y, batch=batch)}
-    unbroken = flags["clean", 0.0].clone()
+    part = None if store is None else Path(store) / f"robustness-{_fingerprint(settings, x, y, clean, generator)}.npz"
+    flags = _kept(part, generator, x.device) or {("clean", 0.0): clean}
+    unbroken = clean.clone()
     for size in tqdm(eps, disable=not progress, desc="eps"):
         if ("worst", size) in flags:
             unbroken = flags["worst", size].clone()
@@ -139,10 +141,15 @@ def robustness(
     return values, flags
 
 
-def _fingerprint(settings: tuple, x: Tensor, y: Tensor, generator: torch.Generator | None) -> str:
+def pgd_step(eps: float, steps: int) -> float:
+    """The step of a long attack: eps/10, or larger where that would not reach 2.5 eps in all (Madry et al. 2018)."""
+    return max(eps / 10, 2.5 * eps / steps)
+
+
+def _fingerprint(settings: tuple, x: Tensor, y: Tensor, clean: Tensor, generator: torch.Generator | None) -> str:
     digest = hashlib.sha256(json.dumps(settings).encode())
     state = torch.empty(0) if generator is None else generator.get_state()
-    for part in (x, y, state):
+    for part in (x, y, clean, state):
         digest.update(part.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
@@ -178,7 +185,7 @@ def survivors(model, x, y, unbroken: Bool[Tensor, "n"], *, eps, steps, restarts,
         if len(index) == 0:
             break
         found = attack(
-            model, x[index], y[index], eps=eps, steps=steps, step_size=max(eps / 10, 2.5 * eps / steps),
+            model, x[index], y[index], eps=eps, steps=steps, step_size=pgd_step(eps, steps),
             objective=objective, random_start=True, restarts=restarts, stop_at_success=True, generator=generator,
             batch=batch,
         )  # fmt: skip

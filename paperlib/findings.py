@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from paperlib import experiments
+
 METHODS = {
     "natural": "Natural", "advtrain": "AdvTrain", "crossentropy": "CrossEntropy", "ours": "Ours",
     "ours+advtrain": "Ours+AdvTrain", "minmax": "MinMax",
@@ -12,6 +14,11 @@ DATA = {
     "cifar10": "CIFAR-10",
 }  # fmt: skip
 ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "cw": "C&W"}
+
+
+def edition_dir() -> Path:
+    """Where the published edition is kept: ``book/published``."""
+    return experiments.ROOT / "book" / "published"
 
 
 def networks(folder: Path) -> list[dict]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from paperlib import indicator, measure, surface
 from paperlib.attack import attack as attacked
-from paperlib.evaluate import Interval, accuracy, correct
+from paperlib.evaluate import Interval, accuracy, correct, pgd_step
 from paperlib.objective import cross_entropy, decision
 from paperlib.state import evaluating, reject
 
@@ -272,8 +272,8 @@ def protocols(
     """Accuracy under ways of attacking with either objective, one interval for each of ``eps`` ([0, 1] scale).
 
     ``last``: the paper's protocol, ``steps`` steps of ``step_size``, last iterate. ``any``: the same, an image is lost if
-    any iterate breaks it. ``small``: as many steps of eps/4, last iterate. ``long``: ``long_steps`` steps of eps/10 (or
-    of 2.5 eps / steps, whichever is larger), any iterate; ``start``: the same from a random point.
+    any iterate breaks it. ``small``: as many steps of eps/4, last iterate. ``long``: ``long_steps`` steps of
+    ``evaluate.pgd_step``, any iterate; ``start``: the same from a random point.
     """
     found: dict[str, list[Interval]] = {}
     for name, objective in OBJECTIVES.items():
@@ -281,7 +281,7 @@ def protocols(
             common = {"eps": e, "objective": objective, "batch": batch}
             paper = attacked(network, x, y, step_size=step_size, steps=steps, **common)
             small = attacked(network, x, y, step_size=e / 4, steps=steps, **common)
-            long = {"step_size": max(e / 10, 2.5 * e / long_steps), "steps": long_steps, "stop_at_success": True} | common
+            long = {"step_size": pgd_step(e, long_steps), "steps": long_steps, "stop_at_success": True} | common
             generator = torch.Generator().manual_seed(seed)
             flags = {
                 "last": ~paper.success, "any": torch.isinf(paper.first_step), "small": ~small.success,

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from paperlib import attack, data, edition, evaluate, experiments, pipeline, zoo
+from paperlib.__main__ import main
 from paperlib.record import Run
 
 
@@ -37,7 +38,7 @@ def finished(tmp_path, monkeypatch):
 
 def test_a_finished_artifact_is_published_whole_and_unpacked_again(finished, tmp_path):
     assert edition.publish() == ["fig06"]
-    there = {str(path.relative_to(edition.folder())) for path in edition.folder().rglob("*") if path.is_file()}
+    there = {str(path.relative_to(edition.edition_dir())) for path in edition.edition_dir().rglob("*") if path.is_file()}
     assert there == {"notebooks/fig06.ipynb", "results/fig06.json", "results/fig06.npz", "models/net.safetensors",
                      "models/net.json"}  # fmt: skip
     assert edition.stale() == []
@@ -45,19 +46,24 @@ def test_a_finished_artifact_is_published_whole_and_unpacked_again(finished, tmp
     assert (tmp_path / "elsewhere" / "paper" / "results" / "fig06.json").is_file()
 
 
+def test_the_command_says_where_and_what(finished, capsys):
+    assert main(["publish"]) == 0
+    assert capsys.readouterr().out == f"published in {edition.edition_dir()}: fig06\n"
+
+
 def test_other_weights_than_the_record_s_are_refused(finished):
     path = zoo.path_of("net", "paper")
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(edition.EditionError, match="fig06 was made with other weights"):
         edition.publish()
-    assert not edition.folder().exists()
+    assert not edition.edition_dir().exists()
 
 
 def test_a_large_edition_is_refused_before_anything_is_copied(finished, monkeypatch):
     monkeypatch.setattr(edition, "LIMIT", 1000)
     with pytest.raises(edition.EditionError, match="allowed are"):
         edition.publish()
-    assert not edition.folder().exists()
+    assert not edition.edition_dir().exists()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_a_changed_template_or_checkpoint_makes_the_edition_stale(finished, tmp_
     edition.publish()
     template = tmp_path / "notebooks" / "n.ipynb"
     template.write_text(template.read_text().replace("print(k)", "print(-k)"))
-    weights = edition.folder() / "models" / "net.safetensors"
+    weights = edition.edition_dir() / "models" / "net.safetensors"
     weights.write_bytes(weights.read_bytes() + b"x")
     assert edition.stale() == ["fig06: notebooks/n.ipynb has changed", "fig06: the checkpoint of net is another one"]
 
@@ -89,9 +95,9 @@ def test_of_other_seeds_the_cards_alone_are_published(finished, tmp_path):
     run.model("natural", zoo.get("net--seed=1", "paper", progress=False))
     run.write({"slope": 1.0})
     edition.publish()
-    assert [path.name for path in (edition.folder() / "models").iterdir()] == ["net--seed=1.json"]
+    assert [path.name for path in (edition.edition_dir() / "models").iterdir()] == ["net--seed=1.json"]
     assert edition.stale() == []
-    card = edition.folder() / "models" / "net--seed=1.json"
+    card = edition.edition_dir() / "models" / "net--seed=1.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | {"sha256": "0" * 64}))
     assert edition.stale() == ["fig06: the checkpoint of net--seed=1 is another one"]
     card.unlink()
@@ -103,7 +109,7 @@ def test_a_search_that_chose_something_else_makes_the_edition_stale(finished):
     settings = {"reference": "net", "eps": 0.1, "slack": 1.0, "n": 10, "shortened": {}, "candidates": [{"lr": 0.1}]}
     finished["searches"] = {"paper": {"net": settings}}
     result = {"name": "net", "profile": "paper", "settings": settings, "candidates": [row], "chosen": {"lr": 0.1}}
-    path = edition.folder() / "search" / "net.json"
+    path = edition.edition_dir() / "search" / "net.json"
     pipeline.write_atomic(path, json.dumps(result))
     assert edition.stale() == ["search net: it chose lr = 0.1, and the recipe has 0.002"]
     finished["recipes"]["paper"]["net"]["lr"] = 0.1
@@ -125,7 +131,7 @@ def test_runs_of_the_larger_size_are_held_against_their_own_recipes(finished, tm
     assert edition.stale() == []
 
 
-PUBLISHED = sorted((edition.folder() / "results").glob("*.json"))
+PUBLISHED = sorted((edition.edition_dir() / "results").glob("*.json"))
 
 
 def test_the_edition_in_the_repository_is_up_to_date():
@@ -138,7 +144,7 @@ def test_the_edition_s_checkpoints_load_and_give_its_clean_accuracy(path, monkey
     for role, model in record["models"].items():
         if not edition.weighs(model["name"]):
             continue
-        weights = edition.folder() / "models" / f"{model['name']}.safetensors"
+        weights = edition.edition_dir() / "models" / f"{model['name']}.safetensors"
         assert zoo.file_hash(weights) == model["sha256"]
         assert all(torch.isfinite(tensor).all() for tensor in load_file(weights).values())
         name = model["recipe"]["data"]
@@ -155,16 +161,16 @@ def test_the_edition_s_checkpoints_load_and_give_its_clean_accuracy(path, monkey
 
 @pytest.mark.parametrize("key", ["table1", "table2"])
 def test_a_sample_of_the_tables_comes_out_again(key):
-    if edition.folder() / "results" / f"{key}.json" not in PUBLISHED:
+    if edition.edition_dir() / "results" / f"{key}.json" not in PUBLISHED:
         pytest.skip(f"the edition has no {key} yet")
-    record = json.loads((edition.folder() / "results" / f"{key}.json").read_text())
-    flags = np.load(edition.folder() / "results" / f"{key}.npz")
+    record = json.loads((edition.edition_dir() / "results" / f"{key}.json").read_text())
+    flags = np.load(edition.edition_dir() / "results" / f"{key}.npz")
     name, parameters = record["data"]["name"], record["parameters"]
     if not (data.data_dir() / f"{name}.npz").is_file():
         pytest.skip(f"no archive of {name} is at hand (PAPERLIB_DATA), so the sample cannot be evaluated again")
     eps = parameters["eps"][1]
     for role, model in record["models"].items():
-        trained = zoo.load(edition.folder() / "models" / f"{model['name']}.safetensors")
+        trained = zoo.load(edition.edition_dir() / "models" / f"{model['name']}.safetensors")
         sample, of = trained.dataset.test.first(100), trained.dataset.to_input
         right = evaluate.correct(trained.model, sample.x, sample.y)
         step = of(parameters["step_size"])

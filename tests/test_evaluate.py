@@ -320,3 +320,7 @@ def test_an_interrupted_evaluation_goes_on_with_the_same_numbers(tmp_path, monke
     assert calls[0] == broken + 6 - 2 * ((broken - 1) // 2) and len(list(tmp_path.iterdir())) == 1
     run(store=tmp_path, of="b")
     assert len(list(tmp_path.iterdir())) == 2
+    # the same words, but a network that computes something else
+    network[-1].bias.data[0] += 10
+    run(store=tmp_path, of="a")
+    assert len(list(tmp_path.iterdir())) == 3

@@ -141,7 +141,7 @@ def edition(tmp_path, monkeypatch):
         for number in (1, 2):
             (folder / kind.format(number)).write_text(json.dumps(content))
     entries = {"fig01": {"quick": {}, "paper": {}}, "fig02": {"paper": {}}, "fig03": {"paper": {}}, "fig04": {"quick": {}}}
-    monkeypatch.setattr(book, "ROOT", tmp_path)
+    monkeypatch.setattr(experiments, "ROOT", tmp_path)
     monkeypatch.setattr(experiments, "load", lambda: {"recipes": {"quick": {}, "paper": {}}, "artifacts": entries})
     monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "build"))
     return folder
