@@ -191,7 +191,8 @@ def add_publish(commands) -> None:
     def run(options) -> None:
         from paperlib import edition
 
-        print(f"published in {edition.edition_dir()}: {', '.join(edition.publish(options.profile)) or 'nothing is finished'}")
+        keys = edition.publish(options.profile)
+        print(f"published in {edition.edition_dir()}: {', '.join(keys) or 'nothing is finished'}")
 
     purpose = "add the finished artifacts of the paper profile, with their checkpoints, to book/published"
     add_command(commands, run, "publish", purpose).set_defaults(profile="paper")
