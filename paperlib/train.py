@@ -233,7 +233,8 @@ class _Moments(torch.autograd.Function):
         wide = _wide(h)
         mean = wide.mean((0, 2, 3))
         ctx.save_for_backward(h, mean)
-        return mean, wide.square().mean((0, 2, 3)) - mean.square()
+        # rounding must not make a constant channel's variance negative
+        return mean, (wide.square().mean((0, 2, 3)) - mean.square()).clamp_min(0)
 
     @staticmethod
     @once_differentiable

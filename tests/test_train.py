@@ -209,6 +209,7 @@ def test_statistics_are_the_batchs_mean_and_variance_with_their_derivatives():
     assert torch.autograd.gradcheck(train._Moments.apply, h)
     mean, variance = train._Moments.apply(h)
     assert torch.allclose(mean, h.mean((0, 2, 3))) and torch.allclose(variance, h.var((0, 2, 3), correction=0))
+    assert train._Moments.apply(torch.full((3, 2, 5, 5), 1234.567))[1].min() >= 0
 
 
 @pytest.mark.parametrize("method", train.METHODS)
