@@ -147,9 +147,15 @@ def recipe(profile: str, name: str):
     for field in settings:
         _choice(f"field of model {name} ({profile})", field, recipe_fields())
     try:
-        return _recipe_type().of(settings)
+        found = _recipe_type().of(settings)
     except ValueError as error:
         raise ExperimentError(f"model {name} ({profile}): {error}") from error
+    if settings.get("source"):
+        source = recipe_settings(profile, settings["source"])
+        if source.get("source") or source["data"] != settings["data"]:
+            raise ExperimentError(f"model {name} ({profile}): source is {settings['source']!r}; allowed is a network of the "
+                                  "same data that has no source itself")  # fmt: skip
+    return found
 
 
 def recipe_settings(profile: str, name: str) -> dict[str, object]:

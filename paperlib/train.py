@@ -39,7 +39,9 @@ class Recipe:
     ``|.|_2^2``), and grows linearly from 0 during the first ``warmup`` epochs. ``eps``, ``step_size`` and ``steps`` set
     the adversarial examples of training and of the progress bar, in the data's unit (``pixel_scale``); ``eps`` too grows
     from 0, during ``eps_warmup`` epochs. ``keep`` names the epoch whose weights are kept: the ``last``, or the ``best``
-    under the progress bar's attack on held-out images (early stopping; Rice et al. 2020). Raises ValueError, naming the
+    under the progress bar's attack on held-out images (early stopping; Rice et al. 2020). ``source`` names a network of
+    ``experiments.yml`` against which AdvTrain makes its examples once, before training; without it the network in training
+    meets examples of its own. Raises ValueError, naming the
     field, its value and what is allowed.
     """
 
@@ -68,6 +70,7 @@ class Recipe:
     precision: str = "fp32"
     channels_last: bool = False
     train_n: int | None = None
+    source: str = ""
     seed: int = 0
 
     def __post_init__(self):
@@ -95,6 +98,9 @@ class Recipe:
         reject(not _integer(self.seed) or self.seed < 0, f"seed is {self.seed!r}; allowed is an integer of at least 0")
         some = self.train_n is None or (_integer(self.train_n) and self.train_n > 0)
         reject(not some, f"train_n is {self.train_n!r}; allowed is an integer of at least 1, or nothing for all images")
+        reject(not isinstance(self.source, str), f"source is {self.source!r}; allowed is a name such as mnist-natural")
+        unfit = bool(self.source) and self.method != "advtrain"
+        reject(unfit, f"source is {self.source!r} with method {self.method!r}; allowed is a source with method 'advtrain'")
         fraction = _number(self.average) and 0 <= self.average < 1
         reject(not fraction, f"average is {self.average!r}; allowed is a number in [0, 1)")
         penalised = self.method in ("ours", "crossentropy", "ours+advtrain")
@@ -158,20 +164,21 @@ def batch_loss(
     """The loss that one step descends; ``eps`` and ``step_size`` on the [0, 1] scale, ``c`` after warm-up.
 
     Natural: cross-entropy. Ours: ``+ c |grad S|_p`` (Eq. 11). CrossEntropy: ``+ c |grad CE|_p`` (Ross and Doshi-Velez 2018).
-    AdvTrain: the mean over clean and C&W examples (Kurakin et al. 2016; A.3). Ours+AdvTrain: the mean of Ours and the
-    loss of such examples, hence half the penalty. MinMax: PGD examples alone (Madry et al.
-    2018). Examples are made with BatchNorm frozen, penalties as ``penalised`` says: no image's gradient sees its neighbours.
+    AdvTrain: the mean over clean and C&W examples (Kurakin et al. 2016; A.3), which a recipe with a ``source`` has among
+    ``x``. Ours+AdvTrain: the mean of Ours and the loss of such examples, hence half the penalty. MinMax: PGD examples alone
+    (Madry et al. 2018). Examples are made with BatchNorm frozen, penalties as ``penalised`` says: no image's gradient sees
+    its neighbours.
     """
     if recipe.method == "minmax":
         return cross_entropy(model(examples(model, x, y, recipe, eps, step_size, generator)), y).mean()
-    if recipe.method == "advtrain":
+    if recipe.method == "advtrain" and not recipe.source:
         x_adv = examples(model, x, y, recipe, eps, step_size, generator)
         return cross_entropy(model(torch.cat([x, x_adv])), torch.cat([y, y])).mean()
     if recipe.method == "ours+advtrain":
         x_adv = examples(model, x, y, recipe, eps, step_size, generator)
         loss, _ = penalised(model, x, y, decision, recipe.p, c)
         return (loss + cross_entropy(model(x_adv), y).mean()) / 2
-    if recipe.method == "natural" or c == 0:
+    if recipe.method in ("natural", "advtrain") or c == 0:
         return cross_entropy(model(x), y).mean()
     function = decision if recipe.method == "ours" else cross_entropy
     return penalised(model, x, y, function, recipe.p, c)[0]
@@ -262,6 +269,16 @@ def examples(model, x, y, recipe: Recipe, eps: float, step_size: float, generato
     ).x  # fmt: skip
 
 
+def with_examples(split: Split, source: nn.Module, recipe: Recipe, dataset: Dataset, device: str) -> Split:
+    """The images, and after them as many adversarial ones made against ``source``, with the same labels."""
+    source, eps, step_size = source.to(device), dataset.to_input(recipe.eps), dataset.to_input(recipe.step_size)
+    made = [
+        examples(source, x.to(device), y.to(device), recipe, eps, step_size, None)
+        for x, y in zip(split.x.split(100), split.y.split(100), strict=True)
+    ]
+    return Split(torch.cat([split.x, torch.cat(made).to(split.x.device)]), torch.cat([split.y, split.y]))
+
+
 def augmented(x: Float[Tensor, "n c h w"], generator: torch.Generator) -> Float[Tensor, "n c h w"]:
     """Random crops after padding by 4 and random horizontal flips, one draw an image."""
     n, _, height, width = x.shape
@@ -283,17 +300,22 @@ class OutOfTime(Exception):
 
 def fit(
     recipe: Recipe, dataset: Dataset, *, state_file: Path | None = None, budget: float | None = None,
-    device: str = "cpu", progress: bool = True, name: str = "", watch_n: int = 200,
+    device: str = "cpu", progress: bool = True, name: str = "", watch_n: int = 200, source: nn.Module | None = None,
 ) -> tuple[nn.Module, list[dict]]:  # fmt: skip
-    """Train the recipe's network on ``dataset.train``; returns it in eval mode with its curve, one dict an epoch
-    (``loss``, ``clean`` and ``adversarial`` accuracy in percent on held-out images, ``seconds``, ``lr``).
+    """Train the recipe's network on ``dataset.train``, and on adversarial examples of it against ``source`` if the recipe
+    names one; returns it in eval mode with its curve, one dict an epoch (``loss``, ``clean`` and ``adversarial`` accuracy in
+    percent on held-out images, ``seconds``, ``lr``).
 
     After each epoch everything needed to go on is written to ``state_file``, and a later call with the same recipe goes
     on from it. Raises OutOfTime when the next epoch would not fit into ``budget`` seconds; ValueError for a state file
     of another recipe or data set.
     """
     started = time.monotonic()
+    reject(bool(recipe.source) != (source is not None), f"source is {'a' if source else 'no'} network and the recipe names "
+           f"{recipe.source or 'none'}; allowed is a network where the recipe names one")  # fmt: skip
     split = dataset.train.first(recipe.train_n)
+    if source is not None:
+        split = with_examples(split, source, recipe, dataset, device)
     run = _begun(recipe, dataset, len(split), device)
     # choosing an epoch takes more images than watching progress
     watch_n = max(watch_n, 1000) if recipe.keep == "best" else watch_n

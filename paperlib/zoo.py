@@ -57,30 +57,34 @@ def get(
     """
     recipe = experiments.recipe(profile, name)
     dataset = data.load(recipe.data)
+    source = get(recipe.source, profile, budget=budget, device=device, progress=progress) if recipe.source else None
     path = path_of(name, profile)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(path.with_suffix(".lock"))):
         if rebuild:
             discard(path)
-        elif path.with_suffix(".json").exists() and not made_of(card_of(path), recipe, dataset):
+        elif path.with_suffix(".json").exists() and not made_of(card_of(path), recipe, dataset, source):
             set_aside(path)
         if not path.with_suffix(".json").exists():
             # weights without a card are an interrupted write, if a state to go on from lies beside them
             if path.exists() and not state_file(path).exists():
                 raise ZooError(f"{path} has no card {path.stem}.json: a foreign file; move it away or use --rebuild")
-            train(recipe, path, budget=budget, device=device, progress=progress)
+            train(recipe, path, budget=budget, device=device, progress=progress, source=source)
     return load(path)
 
 
-def train(recipe: Recipe, path: Path, *, budget=None, device="cpu", progress=True) -> None:
+def train(
+    recipe: Recipe, path: Path, *, budget=None, device="cpu", progress=True, source: Trained | None = None
+) -> None:
     """Fit the recipe, resuming from the state beside ``path``, and write checkpoint and card, each in one piece."""
     dataset = data.load(recipe.data)
     state = state_file(path)
     if state.exists() and not state_fits(state, recipe, dataset):
         state.unlink()
     model, curve = fit(
-        recipe, dataset, state_file=state, budget=budget, device=device, progress=progress, name=path.stem
-    )
+        recipe, dataset, state_file=state, budget=budget, device=device, progress=progress, name=path.stem,
+        source=source and source.model,
+    )  # fmt: skip
     partial = path.with_name(f".{path.name}.partial")
     save_file({key: tensor.contiguous().cpu() for key, tensor in model.state_dict().items()}, partial)
     partial.replace(path)
@@ -90,7 +94,7 @@ def train(recipe: Recipe, path: Path, *, budget=None, device="cpu", progress=Tru
         "data": {"name": dataset.name, "sha256": dataset.sha256, "n": recipe.train_n or len(dataset.train)},
         "seconds_per_epoch": sum(seconds) / len(seconds), "curve": curve, "machine": record.machine(),
         "git_commit": record.git_commit(),
-    }  # fmt: skip
+    } | ({"source": {"name": source.name, "sha256": source.sha256}} if source else {})  # fmt: skip
     card_partial = path.with_name(f".{path.stem}.partial.json")
     card_partial.write_text(json.dumps(card, indent=1) + "\n")
     card_partial.replace(path.with_suffix(".json"))
@@ -131,9 +135,10 @@ def card_of(path: Path) -> dict:
     return card
 
 
-def made_of(card: dict, recipe: Recipe, dataset: data.Dataset) -> bool:
-    """Whether a finished checkpoint is of this recipe on these data."""
-    return same_recipe(card["recipe"], recipe) and card["data"]["sha256"] == dataset.sha256
+def made_of(card: dict, recipe: Recipe, dataset: data.Dataset, source: Trained | None = None) -> bool:
+    """Whether a finished checkpoint is of this recipe on these data, its examples made against this ``source``."""
+    same = same_recipe(card["recipe"], recipe) and card["data"]["sha256"] == dataset.sha256
+    return same and card.get("source", {}).get("sha256") == (source and source.sha256)
 
 
 def same_recipe(settings: dict, recipe: Recipe) -> bool:

@@ -249,3 +249,10 @@ def test_the_lock_says_where_it_comes_from_and_names_no_host():
     assert not re.search(r"://|--index|--find-links", text)
     pinned = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
     assert all("==" in line for line in pinned)
+
+
+@pytest.mark.parametrize("source", ["digits-minmax--source=digits-natural", "rgb-natural", "nobody"])
+def test_a_source_is_a_network_of_the_same_data(source):
+    with pytest.raises(ExperimentError, match=source.split("-")[0]):
+        experiments.recipe("quick", experiments.derived_name("digits-advtrain", {"source": source}))
+    assert experiments.recipe("quick", "digits-advtrain--source=digits-natural").source == "digits-natural"

@@ -133,6 +133,31 @@ def test_bf16_descends_nearly_the_same_way(method):
     assert float(F.cosine_similarity(*ways, dim=0)) > 0.98
 
 
+def test_with_a_source_adversarial_training_meets_each_image_and_one_fixed_example_of_it():
+    recipe, natural = toy_recipe(method="advtrain", source="toy", steps=3), smooth_network()
+    split = train.with_examples(DATA.train, natural, recipe, DATA, "cpu")
+    n = len(DATA.train)
+    assert len(split) == 2 * n and torch.equal(split.y, torch.cat([DATA.train.y, DATA.train.y]))
+    assert torch.equal(split.x[:n], DATA.train.x)
+    expected = cw(natural, DATA.train.x, DATA.train.y, eps=0.1, steps=3, step_size=0.05).x
+    assert torch.allclose(split.x[n:], expected, atol=1e-6)
+    model, (x, y) = smooth_network(), batch()
+    assert batch_loss(model, x, y, recipe, **SIZES).item() == pytest.approx(cross_entropy(model(x), y).mean().item())
+
+
+def test_a_source_makes_another_network_and_must_be_given_exactly_when_named():
+    recipe = toy_recipe(method="advtrain")
+    own, curve = fit(recipe, DATA, progress=False)
+    fixed, longer = fit(toy_recipe(method="advtrain", source="toy"), DATA, progress=False, source=smooth_network())
+    assert not torch.equal(weights(own), weights(fixed)) and len(curve) == len(longer)
+    with pytest.raises(ValueError, match="source is no network and the recipe names toy"):
+        fit(toy_recipe(method="advtrain", source="toy"), DATA, progress=False)
+    with pytest.raises(ValueError, match="source is a network and the recipe names none"):
+        fit(recipe, DATA, progress=False, source=smooth_network())
+    with pytest.raises(ValueError, match="source is 'toy' with method 'minmax'; allowed is a source with method 'advtrain'"):
+        toy_recipe(method="minmax", source="toy")
+
+
 # BatchNorm.
 
 

@@ -71,6 +71,21 @@ def test_a_card_older_than_a_field_of_the_recipe_still_counts(house):
     assert len(house.trained) == 1
 
 
+def test_a_network_with_a_source_follows_it(house, monkeypatch):
+    natural = house.recipe
+    recipes = {"natural": natural, "toy": toy_recipe(data=natural.data, method="advtrain", source="natural")}
+    monkeypatch.setattr(experiments, "recipe", lambda profile, name: recipes[name])
+    first = house.get()
+    source = zoo.get("natural", "quick", progress=False)
+    assert [recipe.method for recipe in house.trained] == ["natural", "advtrain"]
+    assert first.card["source"] == {"name": "natural", "sha256": source.sha256}
+    house.get()
+    assert len(house.trained) == 2
+    recipes["natural"] = toy_recipe(data=natural.data, seed=1)
+    second = house.get()
+    assert len(house.trained) == 4 and second.card["source"]["sha256"] != source.sha256
+
+
 def test_the_card_says_what_made_the_network(house):
     trained = house.get()
     card = json.loads(house.card.read_text())
