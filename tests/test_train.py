@@ -536,6 +536,7 @@ WRONG = [
     *[(name, value, "allowed are true and false") for name in ("augment", "channels_last") for value in (1, "yes")],
     *[("average", value, "allowed is a number in [0, 1)") for value in (1, -0.1, "0.9")],
     *[("seed", value, "allowed is an integer of at least 0") for value in (-1, 0.5, "0")],
+    ("source", 3, "allowed is a name such as mnist-natural"),
     *[("train_n", value, "allowed is an integer of at least 1, or nothing for all images") for value in (0, 1.5, "all")],
     ("data", 3, "allowed is a name such as digits"),
 ]  # fmt: skip
