@@ -172,18 +172,22 @@ def data(name: str, profile: str) -> dict[str, object]:
 def train(name: str, profile: str, *, budget: float | None = None, rebuild: bool = False, device: str = "") -> Path:
     """Trains a model, goes on with one that was interrupted, or finds it; returns the weights' file.
 
-    A model whose data or training code has changed since is set aside and trained anew; comments do not count as
-    change. ``device`` is the accelerator when torch sees one, unless it is named. Raises what ``zoo.get`` raises.
+    A model whose data, training code or source has changed since is set aside and trained anew; comments do not count as
+    change. Its source is trained first, within the same ``budget``. ``device`` is the accelerator when torch sees one,
+    unless it is named. Raises what ``zoo.get`` raises.
     """
     experiments.recipe(profile, name)
     import torch
 
     from paperlib import zoo
 
-    path = zoo.path_of(name, profile)
+    path, began, against = zoo.path_of(name, profile), time.monotonic(), []
+    for source in sources(name, profile):
+        against.append(zoo.file_hash(train(source, profile, budget=budget, device=device)))
+        budget = None if budget is None else budget - (time.monotonic() - began)
     with lock(profile, f"train-{name}"):
         code = code_digest(module_paths("import paperlib.train"))
-        made_of = digest(data(data_of(name, profile), profile)["sha256"], code)
+        made_of = digest(data(data_of(name, profile), profile)["sha256"], code, *against)
         # written before the first of the model's files, so that whatever lies there was made of this
         marker = path.with_name(f"{name}.made_of")
         if marker.is_file() and marker.read_text() != made_of:
@@ -197,6 +201,12 @@ def train(name: str, profile: str, *, budget: float | None = None, rebuild: bool
 def data_of(name: str, profile: str) -> str:
     """The data set that a model is trained on."""
     return str(experiments.recipe_settings(profile, name).get("data"))
+
+
+def sources(name: str, profile: str) -> list[str]:
+    """The model against which this one's training makes its examples, if there is one."""
+    source = experiments.recipe_settings(profile, name).get("source")
+    return [str(source)] if source else []
 
 
 def weights(name: str, profile: str) -> Path:

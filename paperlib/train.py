@@ -41,8 +41,7 @@ class Recipe:
     from 0, during ``eps_warmup`` epochs. ``keep`` names the epoch whose weights are kept: the ``last``, or the ``best``
     under the progress bar's attack on held-out images (early stopping; Rice et al. 2020). ``source`` names a network of
     ``experiments.yml`` against which AdvTrain makes its examples once, before training; without it the network in training
-    meets examples of its own. Raises ValueError, naming the
-    field, its value and what is allowed.
+    meets examples of its own. Raises ValueError, naming the field, its value and what is allowed.
     """
 
     data: str
@@ -210,7 +209,11 @@ def penalised(model: nn.Module, x, y, function: Callable, p: str, c: float) -> t
 
 @contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """What every BatchNorm of ``model`` normalises by, under its buffers' names, from the batch that passes in the block."""
+    """What every BatchNorm of ``model`` normalises by (Ioffe and Szegedy 2015), from the batch that passes in the block.
+
+    Under its buffers' names, ``running_mean`` and ``running_var``, a mean and a biased variance of shape ``(c,)`` each,
+    differentiable once.
+    """
     statistics: dict[str, Tensor] = {}
 
     def keep(name: str, h: Tensor) -> None:
@@ -270,7 +273,10 @@ def examples(model, x, y, recipe: Recipe, eps: float, step_size: float, generato
 
 
 def with_examples(split: Split, source: nn.Module, recipe: Recipe, dataset: Dataset, device: str) -> Split:
-    """The images, and after them as many adversarial ones made against ``source``, with the same labels."""
+    """The images ``(n, c, h, w)``, and after them ``n`` adversarial ones made against ``source`` (A.3), with their labels.
+
+    ``eps`` and ``step_size`` are the recipe's.
+    """
     source, eps, step_size = source.to(device), dataset.to_input(recipe.eps), dataset.to_input(recipe.step_size)
     made = [
         examples(source, x.to(device), y.to(device), recipe, eps, step_size, None)

@@ -51,13 +51,13 @@ def get(
 ) -> Trained:  # fmt: skip
     """The network that ``experiments.yml`` calls ``name`` in ``profile``: loaded, resumed or trained.
 
-    A checkpoint of another recipe or other data is set aside, not overwritten; a broken one raises ZooError unless
-    ``rebuild``.
+    A checkpoint of another recipe, source or other data is set aside, not overwritten; a broken one raises ZooError unless
+    ``rebuild``. A source that is not there is trained first, outside the budget.
     Raises OutOfTime when ``budget`` seconds are spent first.
     """
     recipe = experiments.recipe(profile, name)
     dataset = data.load(recipe.data)
-    source = get(recipe.source, profile, budget=budget, device=device, progress=progress) if recipe.source else None
+    source = get(recipe.source, profile, device=device, progress=progress) if recipe.source else None
     path = path_of(name, profile)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(path.with_suffix(".lock"))):

@@ -59,6 +59,7 @@ class Recipe:
     epochs: int
     pause: float = 0.0
     c: float = 0.0
+    source: str = ""
 
     @classmethod
     def of(cls, settings):
@@ -73,7 +74,7 @@ class Recipe:
 # counts epochs in a file, so that a test can see what was done twice
 ZOO = '''
 """A toy zoo: trains by counting epochs, and goes on where it stopped."""
-import json, os, time
+import hashlib, json, os, time
 from dataclasses import asdict
 from pathlib import Path
 from filelock import FileLock
@@ -81,6 +82,9 @@ from paperlib import experiments
 
 def path_of(name, profile):
     return experiments.build_dir(profile) / "models" / f"{name}.safetensors"
+
+def file_hash(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 def retire(path):
     path.unlink(missing_ok=True)

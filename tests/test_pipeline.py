@@ -49,6 +49,18 @@ def test_one_changed_recipe_retrains_its_model_and_redraws_its_figures(project):
     assert sorted(project.lines("executed.txt")) == ["fig01", "fig02", "fig02"]
 
 
+def test_a_model_whose_examples_come_from_another_follows_it(project):
+    project.edit("experiments.yml", "c: 0.5", "c: 0.5, source: one")
+    project.make()
+    assert [line.split()[0] for line in project.lines("epochs.txt")] == ["one"] * 3 + ["two"] * 3
+    # half a training against the former source does not count
+    (project.build / "models" / "two.safetensors").unlink()
+    (project.build / "models" / "two.state").write_text("2")
+    project.edit("experiments.yml", "one: {data: toy, epochs: 3", "one: {data: toy, epochs: 4")
+    project.make()
+    assert epochs(project)["one 0"] == 2 and epochs(project)["two 0"] == 2
+
+
 def test_a_comment_in_the_training_code_retrains_nothing_but_a_change_does(project):
     project.make()
     project.edit("paperlib/train.py", '"""A toy Recipe."""', '"""A toy Recipe, reworded."""  # and a comment')
