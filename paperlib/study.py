@@ -364,7 +364,8 @@ def noise_accuracy(
 
 
 def first_of(classes: list[int], y: Int[Tensor, "n"]) -> list[int]:
-    """The first index of each class that occurs. Raises ValueError if none of them does."""
+    """The first index of each class that occurs. Raises ValueError if none of them does, or if there is no image at all."""
+    reject(len(y) == 0, "images is empty: there is no image that every network classifies rightly")
     found = [int((y == label).nonzero()[0]) for label in classes if (y == label).any()]
     reject(not found, f"classes is {classes}; allowed are those of the images: {sorted(set(y.tolist()))}")
     return found

@@ -81,6 +81,8 @@ def test_the_first_image_of_each_class_is_drawn():
     assert study.first_of([0, 2, 3], y) == [3, 0]
     with pytest.raises(ValueError, match=r"classes is \[2\]; allowed are those of the images: \[0, 1, 3\]"):
         study.first_of([2], y)
+    with pytest.raises(ValueError, match="images is empty: there is no image that every network classifies rightly"):
+        study.first_of([2], y[:0])
 
 
 @pytest.fixture
