@@ -14,8 +14,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -265,18 +265,33 @@ def _run_notebook(spec: Artifact, out: Path, log: Path) -> None:
     os.environ["PYTHONPATH"] = str(ROOT)
     os.environ.pop("JUPYTER_PATH", None)
     template = experiments.notebook_path(spec.notebook)
+    run = partial(
+        papermill.execute_notebook,
+        str(template),
+        str(log),
+        parameters={**spec.injected, "out": str(out)},
+        kernel_name="python3",
+        cwd=str(ROOT),
+        progress_bar=False,
+    )
     try:
-        papermill.execute_notebook(
-            str(template),
-            str(log),
-            parameters={**spec.injected, "out": str(out)},
-            kernel_name="python3",
-            cwd=str(ROOT),
-            progress_bar=False,
-        )
+        started(run)
     except papermill.PapermillExecutionError as error:
         fault = f"{error.ename}: {error.evalue}".splitlines()[0]
         raise StepError(f"{spec.key} failed in notebooks/{template.name}: {fault}; read {_short(log)}") from error
+
+
+def started(run: Callable[[], object], attempts: int = 3) -> object:
+    """``run()``, again where its kernel died at its start.
+
+    A kernel's ports are chosen before it takes them; with several kernels at work another process may be quicker.
+    """
+    for left in reversed(range(attempts)):
+        try:
+            return run()
+        except RuntimeError as error:
+            if not left or "before replying" not in str(error):
+                raise
 
 
 def _publish(spec: Artifact, out: Path, log: Path, results: Path, target: Path, made_of: str) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,17 @@ install_import_hook("paperlib", "beartype.beartype(conf=beartype.BeartypeConf(is
 HERE = Path(__file__).resolve().parents[1]
 # kernels started by nbval import paperlib from here
 os.environ["PYTHONPATH"] = str(HERE)
+
+
+def pytest_configure() -> None:
+    """A kernel that nbval starts is started again where the pipeline would do so."""
+    import nbval.kernel
+
+    from paperlib import pipeline
+
+    start = nbval.kernel.start_new_kernel
+    nbval.kernel.start_new_kernel = lambda *args, **kwargs: pipeline.started(partial(start, *args, **kwargs))
+
 
 EXPERIMENTS = """
 recipes:

@@ -119,6 +119,28 @@ def test_executed_notebooks_do_not_tell_where_they_ran(finished):
     assert json.loads(text)["cells"][2]["source"].count('out = ""') == 1
 
 
+# --- kernels -------------------------------------------------------------------------------------------------------
+
+
+def test_a_kernel_that_died_at_its_start_is_started_again_and_no_other():
+    def run():
+        calls.append(len(calls))
+        if len(calls) <= deaths:
+            raise RuntimeError(sentence)
+        return "done"
+
+    sentence, deaths, calls = "Kernel died before replying to kernel_info", 2, []
+    assert pipeline.started(run) == "done" and len(calls) == 3
+    deaths, calls = 9, []
+    with pytest.raises(RuntimeError, match="before replying"):
+        pipeline.started(run)
+    assert len(calls) == 3
+    sentence, calls = "Kernel died", []
+    with pytest.raises(RuntimeError, match="Kernel died"):
+        pipeline.started(run)
+    assert len(calls) == 1
+
+
 # --- what fails ----------------------------------------------------------------------------------------------------
 
 
