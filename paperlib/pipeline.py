@@ -76,10 +76,12 @@ def scratch(folder: Path, name: str) -> Iterator[Path]:
 
 
 def settle_environment() -> None:
-    """Makes the folders that the environment names absolute, because steps run in another folder."""
+    """What the steps find in their environment: absolute folders, because they run in another one, and huge pages."""
     for name in ("PAPERLIB_DATA", "PAPERLIB_BUILD"):
         if os.environ.get(name):
             os.environ[name] = str(Path(os.environ[name]).expanduser().absolute())
+    # glibc reads this when a process starts; training on a processor is a tenth to a quarter quicker, others ignore it
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
 
 def say(message: str) -> None:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from paperlib import model as networks
 from paperlib.attack import attack
+from paperlib.convolution import FastDoubleBackward
 from paperlib.data import Dataset, Split
 from paperlib.objective import cross_entropy, decision
 from paperlib.state import evaluating, input_gradient, reject
@@ -201,7 +202,7 @@ def penalised(model: nn.Module, x, y, function: Callable, p: str, c: float) -> t
         logits.append(_wide(functional_call(model, statistics, (z,))))
         return function(logits[-1], y)
 
-    with evaluating(model) if statistics else nullcontext():
+    with evaluating(model) if statistics else nullcontext(), FastDoubleBackward():
         _, gradient = input_gradient(values, x, create_graph=True)
     size = penalty(_wide(gradient), p)
     return cross_entropy(logits[0], y).mean() + c * size, size

@@ -119,6 +119,21 @@ def test_executed_notebooks_do_not_tell_where_they_ran(finished):
     assert json.loads(text)["cells"][2]["source"].count('out = ""') == 1
 
 
+# --- what steps find in their environment --------------------------------------------------------------------------
+
+
+def test_steps_find_absolute_folders_and_huge_pages_unless_the_user_said_otherwise(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PAPERLIB_DATA", "data")
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
+    pipeline.settle_environment()
+    assert os.environ["PAPERLIB_DATA"] == str(tmp_path / "data")
+    assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=0"
+    monkeypatch.delenv("GLIBC_TUNABLES")
+    pipeline.settle_environment()
+    assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
+
+
 # --- kernels -------------------------------------------------------------------------------------------------------
 
 

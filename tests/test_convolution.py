@@ -1,0 +1,62 @@
+"""The convolution of double backpropagation is torch's own, and so are its first and second derivatives."""
+
+import pytest
+import torch
+from torch import nn
+
+from paperlib import convolution
+from paperlib.convolution import FastDoubleBackward
+
+GEOMETRIES = [(1, 1, 1, 1), (2, 1, 1, 1), ((2, 1), 0, 1, 2), (1, (2, 1), 2, 1), (1, "same", 1, 1)]
+
+
+def arguments(groups: int = 1, dtype: torch.dtype = torch.double) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((2, 4, 7, 6), (4, 4 // groups, 3, 3), (4,))
+    return tuple(torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_values_and_both_derivatives(geometry):
+    def slope(x, weight, bias):
+        out = convolution.conv2d(x, weight, bias, *geometry)
+        return torch.autograd.grad(out.pow(3).sum(), x, create_graph=True)[0]
+
+    given = arguments(groups=geometry[3])
+    assert torch.equal(convolution.conv2d(*given, *geometry), torch.conv2d(*given, *geometry))
+    assert torch.autograd.gradcheck(lambda *parts: convolution.conv2d(*parts, *geometry), given)
+    assert torch.autograd.gradcheck(slope, given)
+
+
+@pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 1), (0, 1, 2)])
+def test_every_gradient_that_is_asked_for_comes_whatever_else_is(wanted):
+    given = arguments()
+    inputs = [given[k] for k in wanted]
+    found, expected = (
+        torch.autograd.grad(function(*given).pow(3).sum(), inputs, create_graph=True)
+        for function in (convolution.conv2d, torch.conv2d)
+    )
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other) and one.requires_grad
+
+
+def test_a_third_derivative_is_refused():
+    x, weight, bias = arguments()
+    (first,) = torch.autograd.grad(convolution.conv2d(x, weight, bias).pow(3).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.pow(2).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        second.sum().backward()
+
+
+def test_layers_in_the_block_use_it_also_in_half_precision():
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(4, 4, 3, padding=1), arguments(dtype=torch.float)[0]
+    with FastDoubleBackward():
+        assert type(layer(x).grad_fn).__name__ == "ConvolutionBackward"
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            expected = layer(x)
+            with FastDoubleBackward():
+                assert torch.equal(layer(x), expected)
+            assert layer(x).dtype == expected.dtype
+        assert type(layer(x).grad_fn).__name__ == "ConvolutionBackward0"
