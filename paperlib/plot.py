@@ -301,8 +301,11 @@ def _landscape(ax: Axes, panel, axis: np.ndarray, values: np.ndarray, scale: _Sc
     ax.zaxis.set_major_formatter(_tick)
     ax.tick_params(labelsize=14, pad=1)
     ax.tick_params(axis="z", pad=5)
-    ax.locator_params(axis="x", nbins=5)
-    ax.locator_params(axis="y", nbins=5)
+    # short numbers away from the ends, where those of the two axes would meet in the near corner
+    tick = float(f"{0.7 * axis[-1]:.0g}")
+    ax.set(xticks=[-tick, 0, tick], yticks=[-tick, 0, tick])
+    ax.xaxis.set_major_formatter(_tick)
+    ax.yaxis.set_major_formatter(_tick)
     ax.view_init(elev=28, azim=-58)
     ax.set_box_aspect((1, 1, 1.05), zoom=0.83)
 
