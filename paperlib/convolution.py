@@ -1,4 +1,4 @@
-"""Convolutions whose double backpropagation is fast: the training of networks with a penalised Jacobian.
+"""Convolutions whose double backpropagation (Drucker and Le Cun 1991) is fast, for training with a penalised Jacobian.
 
 The gradient of a convolution in its input is linear in the weights, and torch differentiates it by them with a convolution
 that has the batch as its channels. The same number is the weight gradient of the convolution itself, with the incoming
@@ -30,7 +30,10 @@ def conv2d(
     dilation: int | Pair = 1,
     groups: int = 1,
 ) -> Float[Tensor, "n d p q"]:
-    """``torch.conv2d``, autocast included."""
+    """``torch.conv2d``, its arguments, results, errors and autocast; only the second derivative is computed another way.
+
+    Padding given by name is left to torch.
+    """
     if isinstance(padding, str):
         return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
     if torch.is_autocast_enabled(input.device.type):
@@ -40,7 +43,7 @@ def conv2d(
 
 
 class Convolution(torch.autograd.Function):
-    """A two-dimensional convolution."""
+    """``torch.conv2d`` with ``geometry`` stride, padding, dilation and groups; differentiable twice."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, *geometry):
@@ -58,7 +61,8 @@ class Convolution(torch.autograd.Function):
 
 
 class InputGradient(torch.autograd.Function):
-    """The gradient of a convolution in its input, of which ``x`` gives the shape."""
+    """The gradient ``(n, c, h, w)`` of a convolution in its input, of which ``x`` gives the shape, from that in its output
+    ``(n, d, p, q)``; RuntimeError when it is differentiated twice."""
 
     @staticmethod
     def forward(ctx, grad, weight, x, *geometry):
