@@ -54,6 +54,7 @@ lock:
 	@uv pip compile --quiet --universal --no-header --no-emit-index-url pyproject.toml >> .requirements.new
 	@mv .requirements.new requirements.txt
 
+# what an interrupted installation left behind confuses pip, so it begins anew
 .venv/installed: requirements.txt
 	@set -e; \
 	if [ -n "$$PYTHON" ]; then set -- "$$PYTHON"; else set -- python3.14 python3.13 python3.12 python3.11 python3; fi; \
@@ -67,6 +68,7 @@ lock:
 		echo "$$found lacks the venv module: install it (apt install python3-venv) or name another Python with make PYTHON=/path/to/python3." >&2; exit 1; \
 	fi; \
 	echo "Installing into .venv, once: about 2 GB to download, 5.5 GB on disk."; \
+	test -e $@ || rm -rf .venv; \
 	"$$found" -m venv .venv; \
 	$(PY) -m pip install -qq --disable-pip-version-check --requirement requirements.txt || { \
 		echo "The installation failed (see above): a package registry must be reachable, and 8 GB of disk free." >&2; exit 1; \
