@@ -61,9 +61,17 @@ def load() -> list[dict]:
                 kind = check.get("kind")
                 _refuse(kind not in CHECKS, claim, f"has a check of kind {kind!r}; allowed are {', '.join(CHECKS)}")
                 _refuse(not CHECKS[kind] <= set(check), claim, f"has a check {kind} without {sorted(CHECKS[kind])}")
+                unnamed = sorted(set(paths(check)) - set(claim["show"]))
+                _refuse(bool(unnamed), claim, f"judges by {', '.join(unnamed)}, which show does not name")
         for verdict in (claim.get("recorded") or {}).values():
             _refuse(verdict not in VERDICTS, claim, f"records {verdict!r}; allowed are {', '.join(VERDICTS)}")
     return claims
+
+
+def paths(check: dict) -> list[str]:
+    """The numbers of a record that a check looks at."""
+    sides = (check.get(key) for key in ("path", "left", "right"))
+    return [side for side in sides if isinstance(side, str)]
 
 
 def _refuse(condition: bool, claim: dict, what: str) -> None:
@@ -78,8 +86,8 @@ def checks_of(claim: dict, profile: str) -> list[dict]:
 
 def judge(claim: dict, values: Values, profile: str) -> Verdict:
     """The verdict of one claim on the records of one edition."""
-    shown = [(path, values.leaf(claim["artifact"], path)) for path in claim["show"]]
-    ours = "; ".join(f"{_label(path)} {formatted(leaf)}" for path, leaf in shown if leaf is not None)
+    shown = [(name, values.leaf(claim["artifact"], path)) for path, name in claim["show"].items()]
+    ours = "; ".join(f"{name}: {formatted(leaf)}" for name, leaf in shown if leaf is not None)
     outcomes = [outcome(check, claim["artifact"], values) for check in checks_of(claim, profile)]
     if any(check["kind"] == "not-testable" for check in checks_of(claim, profile)):
         return Verdict("not testable", ours)
@@ -87,12 +95,6 @@ def judge(claim: dict, values: Values, profile: str) -> Verdict:
         return Verdict("not run", ours)
     held = sum(outcomes)
     return Verdict("reproduced" if held == len(outcomes) else "partly" if held else "not reproduced", ours)
-
-
-def _label(path: str) -> str:
-    """A path as a reader sees it: ``table2:ours/clean`` becomes ``ours clean (table2)``."""
-    artifact, _, rest = path.rpartition(":")
-    return rest.replace("/", " ") + (f" ({artifact})" if artifact else "")
 
 
 def outcome(check: dict, artifact: str, values: Values) -> bool | None:
@@ -125,13 +127,12 @@ def _end(leaf, end: str) -> float:
     return leaf[end] if isinstance(leaf, dict) else float(leaf)
 
 
-def in_words(check: dict) -> str:
-    """A check as a reader sees it on the claims page."""
-    quantity = _label(check["path"]) if "path" in check else ""
+def in_words(check: dict, names: dict[str, str]) -> str:
+    """A check as a reader sees it on the claims page; ``names`` is the claim's ``show``."""
+    quantity = names.get(check.get("path"), "")
     match check["kind"]:
         case "greater":
-            left, right = (side if isinstance(side, (int, float)) else _label(side) for side in
-                           (check["left"], check["right"]))  # fmt: skip
+            left, right = (names.get(check[side], check[side]) for side in ("left", "right"))
             margin = f" by more than {check['margin']}" if check.get("margin") else ""
             return f"{left} above {right}{margin}"
         case "between":
@@ -155,7 +156,7 @@ def judged(numbers: Numbers) -> list[dict]:
             if records:
                 found = judge(claim, Values(records, numbers.stated), profile)
                 verdicts[name] = {"verdict": found.verdict, "ours": found.ours}
-        rule = "; ".join(map(in_words, checks_of(claim, numbers.profile)))
+        rule = "; ".join(in_words(check, claim["show"]) for check in checks_of(claim, numbers.profile))
         paper = re.sub(r"\{([^}]+)\}", lambda m: numbers.paper(*m[1].split("/")), str(claim["paper"]))
         rows.append(claim | {"rule": rule, "paper": paper, "verdicts": verdicts})
     return rows

@@ -48,7 +48,7 @@ def test_each_kind_of_check(check, holds):
 
 def claim(*checks):
     """A claim with the given checks in every profile."""
-    return {"artifact": "table1", "show": ["a"], "rule": {"both": list(checks)}}
+    return {"artifact": "table1", "show": {"a": "accuracy", "gone": "gone"}, "rule": {"both": list(checks)}}
 
 
 YES, NO = ({"kind": "between", "path": "x", "low": low, "high": 9} for low in (0, 5))
@@ -68,7 +68,13 @@ GONE = {"kind": "between", "path": "gone", "low": 0, "high": 9}
 )
 def test_verdicts(checks, verdict):
     found = judge(claim(*checks), VALUES, "quick")
-    assert found.verdict == verdict and found.ours == "a 80.0 % [75.0, 85.0]"
+    assert found.verdict == verdict and found.ours == "accuracy: 80.0 % [75.0, 85.0]"
+
+
+def test_a_rule_speaks_with_the_names_of_its_claim():
+    check = {"kind": "greater", "left": "a", "right": "fig06:d", "margin": 10}
+    assert claims.in_words(check, {"a": "accuracy", "fig06:d": "drop"}) == "accuracy above drop by more than 10"
+    assert claims.in_words({"kind": "greater", "left": -0.8, "right": "a"}, {"a": "accuracy"}) == "-0.8 above accuracy"
 
 
 def test_a_profile_s_own_rule_goes_before_the_common_one():
@@ -84,7 +90,7 @@ def test_the_book_s_claims_are_complete_and_readable():
         for profile in ("quick", "paper"):
             checks = claims.checks_of(entry, profile)
             assert checks, f"{entry['id']} has no rule for {profile}"
-            assert all(claims.in_words(check) for check in checks)
+            assert all(claims.in_words(check, entry["show"]) for check in checks)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +98,7 @@ def test_the_book_s_claims_are_complete_and_readable():
     [
         ("rule: {both: [{kind: nearly}]}", "kind 'nearly'; allowed are"),
         ("rule: {both: [{kind: paired}]}", "without"),
+        ("rule: {both: [{kind: paired, path: ours/bim}]}", "judges by ours/bim, which show does not name"),
         ("artifact: fig99", "'fig99', which does not exist"),
         ("recorded: {quick: maybe}", "records 'maybe'"),
     ],
@@ -99,7 +106,7 @@ def test_the_book_s_claims_are_complete_and_readable():
 def test_a_broken_entry_is_refused(broken, said, tmp_path, monkeypatch):
     whole = {"rule": "rule: {both: []}", "artifact": "artifact: table1", "recorded": "recorded: {}"}
     whole[broken.split(":")[0]] = broken
-    lines = ["- id: one", "section: '1'", "claim: c", "quantity: q", "show: []", "paper: p", *whole.values()]
+    lines = ["- id: one", "section: '1'", "claim: c", "quantity: q", "show: {}", "paper: p", *whole.values()]
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "claims.yml").write_text("\n  ".join(lines) + "\n")
     known = claims.experiments.load()
