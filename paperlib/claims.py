@@ -11,10 +11,14 @@ from paperlib import experiments
 from paperlib.book import Numbers, formatted, leaf_at
 
 VERDICTS = ("reproduced", "partly", "not reproduced", "not testable", "not run")
+# kind of check -> the fields it needs, and those it may have
 CHECKS = {
-    "greater": {"left", "right"}, "between": {"path", "low", "high"}, "near": {"path", "tolerance"},
-    "equivalent": {"path", "low", "high"}, "paired": {"path"}, "not-testable": {"why"},
+    "greater": ({"left", "right"}, {"margin"}), "between": ({"path", "low", "high"}, set()),
+    "near": ({"path", "tolerance"}, {"paper"}), "equivalent": ({"path", "low", "high"}, set()),
+    "paired": ({"path"}, {"margin"}), "not-testable": ({"why"}, set()),
 }  # fmt: skip
+FIELDS = {"id", "section", "claim", "artifact", "quantity", "show", "rule", "paper"}, {"note", "corrected", "recorded"}
+PROFILES = {"quick", "paper"}
 
 
 class ClaimError(ValueError):
@@ -53,19 +57,26 @@ def load() -> list[dict]:
     claims = experiments.read_yaml(experiments.ROOT / "book" / "claims.yml")
     known = experiments.load()["artifacts"]
     for claim in claims:
-        missing = {"id", "section", "claim", "artifact", "quantity", "show", "rule", "paper"} - set(claim)
-        _refuse(bool(missing), claim, f"lacks {', '.join(sorted(missing))}")
+        _fields(claim, set(claim), *FIELDS)
+        _fields(claim, set(claim["rule"]), set(), PROFILES | {"both"}, " in rule")
+        _fields(claim, set(claim.get("recorded") or {}), set(), PROFILES, " in recorded")
         _refuse(claim["artifact"] not in known, claim, f"names the artifact {claim['artifact']!r}, which does not exist")
         for checks in claim["rule"].values():
             for check in checks:
                 kind = check.get("kind")
                 _refuse(kind not in CHECKS, claim, f"has a check of kind {kind!r}; allowed are {', '.join(CHECKS)}")
-                _refuse(not CHECKS[kind] <= set(check), claim, f"has a check {kind} without {sorted(CHECKS[kind])}")
+                _fields(claim, set(check) - {"kind"}, *CHECKS[kind], f" in a check {kind}")
                 unnamed = sorted(set(paths(check)) - set(claim["show"]))
                 _refuse(bool(unnamed), claim, f"judges by {', '.join(unnamed)}, which show does not name")
         for verdict in (claim.get("recorded") or {}).values():
             _refuse(verdict not in VERDICTS, claim, f"records {verdict!r}; allowed are {', '.join(VERDICTS)}")
     return claims
+
+
+def _fields(claim: dict, given: set, needed: set, optional: set, where: str = "") -> None:
+    missing, unknown = sorted(needed - given), sorted(given - needed - optional)
+    _refuse(bool(missing), claim, f"lacks {', '.join(missing)}{where}")
+    _refuse(bool(unknown), claim, f"has {', '.join(unknown)}{where}; allowed are {', '.join(sorted(needed | optional))}")
 
 
 def paths(check: dict) -> list[str]:
@@ -105,7 +116,7 @@ def outcome(check: dict, artifact: str, values: Values) -> bool | None:
     if kind == "greater":
         left, right = (_operand(check[side], artifact, values) for side in ("left", "right"))
         return None if None in (left, right) else _end(left, "low") - _end(right, "high") > check.get("margin", 0)
-    leaf = values.leaf(artifact, check["path"])
+    leaf = _operand(check["path"], artifact, values)
     if leaf is None:
         return None
     if kind == "between":
@@ -119,7 +130,10 @@ def outcome(check: dict, artifact: str, values: Values) -> bool | None:
 
 
 def _operand(side, artifact: str, values: Values):
-    return side if isinstance(side, (int, float)) else values.leaf(artifact, side)
+    """The number or interval of one side; None where there is none, or only a word such as ``> 64 px``."""
+    leaf = side if isinstance(side, (int, float)) else values.leaf(artifact, side)
+    number = leaf.get("mean") if isinstance(leaf, dict) else leaf
+    return leaf if isinstance(number, (int, float)) else None
 
 
 def _end(leaf, end: str) -> float:

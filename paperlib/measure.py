@@ -79,12 +79,18 @@ def relative_drop(S: Grids, alpha: Alpha, beta: Beta, eps: float) -> PerImage:
 
 
 def contours(S: Float[np.ndarray, "... k"], t: Axis, *, lines: int = 10) -> PerImage:
-    """Level lines of spacing S(0) / ``lines`` that a walk along the slice S(t) from t[0] = 0 crosses, per step.
+    """Level lines of spacing S(0) / ``lines`` per step that a walk along the slice S(t) from t[0] = 0 crosses on its way to
+    the boundary S = 0, or to the slice's end where it is not met; S(0) > 0, linear between the points.
 
-    Averaged over all positions of the first level, so that it is the slice's total variation over the spacing.
+    Averaged over all positions of the first level, so that it is the way's total variation over the spacing.
     """
-    spacing = np.abs(S[..., 0]) / lines
-    return np.abs(np.diff(S, axis=-1)).sum(-1) / spacing / (t[-1] - t[0])
+    behind = np.logical_or.accumulate(S <= 0, axis=-1)
+    way = np.where(behind, 0.0, S)
+    drop = S[..., :-1] - S[..., 1:]
+    # of the segment that meets the boundary only the part before it
+    part = np.where(behind[..., 1:], S[..., :-1] / np.where(drop > 0, drop, 1.0), 1.0)
+    length = np.where(behind[..., :-1], 0.0, part * np.diff(t)).sum(-1)
+    return np.abs(np.diff(way, axis=-1)).sum(-1) / (S[..., 0] / lines) / length
 
 
 def rise(values: Grids, alpha: Alpha, beta: Beta, eps: float = math.inf) -> PerImage:
@@ -127,6 +133,7 @@ def rank_correlation(first: Float[np.ndarray, "*k"], second: Float[np.ndarray, "
 MEASURES: dict[str, Callable[..., PerImage]] = {
     "plateau": plateau,
     "ball_plateau": lambda S, alpha, beta, eps: plateau(S, alpha, beta, eps, ball=True),
+    "intact": lambda S, alpha, beta, eps: 100.0 * (plateau(S, alpha, beta, eps, ball=True) == 100),
     "slope": slope,
     "relative_drop": relative_drop,
     "rise": rise,

@@ -106,7 +106,9 @@ def without_gaps(values: dict) -> dict:
 # Accuracy under attack (Tables 1 and 2).
 
 Flags = dict[tuple[str, float], Bool[Tensor, "n"]]
-PAIRS = (("ours", "natural"), ("ours", "crossentropy"), ("minmax", "ours"), ("minmax", "ours+advtrain"))
+PAIRS = (
+    ("ours", "natural"), ("ours", "crossentropy"), ("ours", "advtrain"), ("minmax", "ours"), ("minmax", "ours+advtrain"),
+)  # fmt: skip
 # (first, second, name): how much more the first falls than the second between the smallest and the largest eps
 FALLS = (("crossentropy", "ours", "decay"), ("ours", "minmax", "exhaust"))
 
@@ -168,16 +170,16 @@ def gains(flags: dict[str, Flags]) -> dict:
 
 
 def vanishing(
-    networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, part: float
-) -> dict[str, Interval | float]:
-    """The share of images (percent) where the l1 norm of the loss's gradient is below ``threshold``: ``part`` of the
-    natural network's median."""
+    networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, below: float
+) -> dict:
+    """The share of images (percent) where the l1 norm of the loss's gradient is ``below`` a number of nats, and the
+    norm's ``median``: to first order, no change of the pixels by at most 1 raises the loss by more than that norm."""
     slope = {
         name: indicator.norms(indicator.jacobian(network, x, y, objective=cross_entropy))["l1"]
         for name, network in networks.items()
     }
-    threshold = part * float(slope["natural"].median())
-    return {"threshold": threshold} | {name: over_images(100.0 * (of < threshold)) for name, of in slope.items()}
+    medians = {name: measure.interval(of.cpu().numpy(), "nats", how="median") for name, of in slope.items()}
+    return {name: over_images(100.0 * (of < below)) for name, of in slope.items()} | {"median": medians}
 
 
 def indicators(
@@ -233,7 +235,7 @@ def spread(rows: dict[str, dict]) -> dict:
     ``rows``: role -> values of ``evaluate.robustness``. ``n`` is the number of seeds: a range, no confidence interval.
     """
     seeded = [(*role.partition("-")[::2], row) for role, row in rows.items()]
-    of = {method: [row for other, seed, row in seeded if other == method and seed] for method, _, _ in seeded}
+    of = {method: [row for other, seed, row in seeded if other == method and seed.isdigit()] for method, _, _ in seeded}
     return {method: _ranges(found) for method, found in of.items() if len(found) > 1}
 
 
@@ -314,7 +316,7 @@ def towards(
     extent: float, reach: float,
 ) -> dict[str, Float[np.ndarray, "n"]]:  # fmt: skip
     """For every image along its own u: ``distance`` to the boundary in steps of ``unit`` (inf beyond ``reach``), and
-    ``contours``, the level lines of S crossed per step on the way to ``extent`` (see ``measure.contours``)."""
+    ``contours``, the level lines of S crossed per step on the way there, at most to ``extent`` (``measure.contours``)."""
     t = np.arange(0, extent + 0.5)
     S = surface.surfaces(model, x, y, u, torch.zeros_like(u), objective=decision, alpha=unit * t, beta=np.zeros(1))
     distance = measure.boundary(model, x, y, u, unit=unit, reach=reach)
@@ -349,14 +351,16 @@ def linear_ratio(J: Float[Tensor, "n c h w"], r: Float[Tensor, "n c h w"]) -> In
 
 
 def noise_accuracy(
-    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, size: float, seed: int
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, sizes: list[float], unit: float, seed: int
 ) -> dict:
-    """Accuracy as it is, with random signs of ``size`` ([0, 1] scale) in every pixel, and the paired difference."""
+    """Accuracy as it is, and by size with the same random signs, ``sizes`` of ``unit`` ([0, 1] scale), in every pixel; and
+    the paired differences."""
     r = surface.random_direction(x, generator=torch.Generator().manual_seed(seed))
-    clean, noisy = correct(model, x, y), correct(model, (x + size * r).clamp(0, 1), y)
+    clean = correct(model, x, y)
+    noisy = {f"{size:g}": correct(model, (x + size * unit * r).clamp(0, 1), y) for size in sizes}
     return {
-        "noise": {"clean": accuracy(clean), "noisy": accuracy(noisy)},
-        "paired": {"noise": measure.paired_flags(noisy, clean)},
+        "noise": {"clean": accuracy(clean), "noisy": {size: accuracy(flags) for size, flags in noisy.items()}},
+        "paired": {"noise": {size: measure.paired_flags(flags, clean) for size, flags in noisy.items()}},
     }
 
 
@@ -391,7 +395,7 @@ def alignment_values(of: dict[str, Float[Tensor, "m"]]) -> dict[str, Interval]:
     """One network's ``alignment`` with the image's own pattern, with the ``other``, and their paired difference."""
     return {
         "alignment": over_images(of["own"], "×"), "other": over_images(of["other"], "×"),
-        "own_minus_other": over_images(of["own"] - of["other"], "×"),
+        "own_minus_other": over_images(of["own"] - of["other"], ""),
     }  # fmt: skip
 
 

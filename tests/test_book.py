@@ -279,7 +279,7 @@ def test_the_papers_tables_are_complete_and_fall_with_the_size_of_the_attack(tab
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
 def test_a_claim_is_complete(claim):
     needed = {"id", "section", "claim", "artifact", "quantity", "show", "rule", "paper"}
-    assert needed <= claim.keys() <= needed | {"note", "recorded"}
+    assert needed <= claim.keys() <= needed | {"note", "corrected", "recorded"}
     assert re.fullmatch(r"[a-z0-9-]+", claim["id"])
     assert claim["artifact"] in ARTIFACTS
     assert claim["rule"].keys() in ({"both"}, PROFILES)
@@ -289,7 +289,8 @@ def test_a_claim_is_complete(claim):
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
 def test_a_claims_texts_fit_a_tables_cell_and_hold_no_typed_percentage(claim):
-    texts = [claim["claim"], claim["quantity"], claim["paper"], claim.get("note", ""), *claim["show"].values()]
+    fields = ("claim", "quantity", "paper", "note", "corrected")
+    texts = [*(claim.get(field, "") for field in fields), *claim["show"].values()]
     assert not any("|" in text for text in texts)
     assert not any(re.search(r"\d[\d.]* ?%", text) for text in texts)
 

@@ -14,7 +14,8 @@ def interval(mean, low, high):
 
 VALUES = Values(
     records={
-        "table1": {"a": interval(80, 75, 85), "b": interval(60, 55, 65), "x": 3.0, "bim": {"0.05": 1.0, "0.1": 2.0}},
+        "table1": {"a": interval(80, 75, 85), "b": interval(60, 55, 65), "x": 3.0, "bim": {"0.05": 1.0, "0.1": 2.0},
+                   "far": "> 64 px", "empty": interval(None, None, None)},
         "fig06": {"d": interval(4, 1, 7)},
     },
     stated={"table1": {"a": 78.0, "b": 99.0}},
@@ -40,6 +41,8 @@ VALUES = Values(
         ({"kind": "greater", "left": "bim/@1", "right": "bim/@0"}, True),
         ({"kind": "between", "path": "absent", "low": 0, "high": 1}, None),
         ({"kind": "near", "path": "x", "tolerance": 1}, None),  # the paper does not state it
+        ({"kind": "between", "path": "far", "low": 0, "high": 99}, None),  # a word
+        ({"kind": "greater", "left": "empty", "right": 0}, None),
     ],
 )
 def test_each_kind_of_check(check, holds):
@@ -97,7 +100,11 @@ def test_the_book_s_claims_are_complete_and_readable():
     ("broken", "said"),
     [
         ("rule: {both: [{kind: nearly}]}", "kind 'nearly'; allowed are"),
-        ("rule: {both: [{kind: paired}]}", "without"),
+        ("rule: {both: [{kind: paired}]}", "lacks path in a check paired"),
+        ("rule: {both: [{kind: paired, path: a, margn: 3}]}", "has margn in a check paired; allowed are margin, path"),
+        ("rule: {papr: []}", "has papr in rule; allowed are both, paper, quick"),
+        ("recorded: {papr: partly}", "has papr in recorded"),
+        ("noet: why", "has noet; allowed are"),
         ("rule: {both: [{kind: paired, path: ours/bim}]}", "judges by ours/bim, which show does not name"),
         ("artifact: fig99", "'fig99', which does not exist"),
         ("recorded: {quick: maybe}", "records 'maybe'"),

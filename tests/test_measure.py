@@ -41,6 +41,13 @@ def test_plateau_is_the_share_above_zero():
     assert measure.plateau(S, ALPHA, BETA, 1.0, ball=True)[0] == pytest.approx(100 * 4 / 13)
 
 
+def test_intact_asks_for_the_whole_section_of_the_ball_and_no_more():
+    inside, outside = np.ones((5, 5)), np.ones((5, 5))
+    inside[2, 4], outside[0, 0] = -1, -1
+    axis = np.linspace(-1, 1, 5)
+    assert measure.samples(["intact"], np.stack([inside, outside]), axis, 1.0)["intact"].tolist() == [0, 100]
+
+
 def test_the_slope_of_an_affine_surface_is_its_gradient():
     S = 5 - 3 * A + 4 * B
     assert measure.slope(S, ALPHA, BETA) == pytest.approx(5)
@@ -67,15 +74,22 @@ def test_along_alpha_reads_the_middle_row(t):
 
 
 @pytest.mark.parametrize(
-    ("line", "expected"), [([1.0, 0.5, 0.0], 5.0), ([2.0, 4.0, 2.0], 10.0), ([3.0, 3.0, 3.0], 0.0)]
-)
-def test_contours_count_the_lines_crossed_per_step(line, expected):
-    assert measure.contours(np.array(line), np.array([0.0, 1.0, 2.0])) == pytest.approx(expected)
+    ("line", "expected"),
+    [
+        ([1.0, 0.5, 0.0], 5.0), ([2.0, 4.0, 2.0], 10.0), ([3.0, 3.0, 3.0], 0.0),
+        ([1.0, -1.0, -9.0], 20.0),  # ten lines in half a step; what lies behind the boundary does not count
+        ([1.0, 2.0, -2.0], 20.0),  # ten up, twenty down in half a step
+        ([1.0, -1.0, 5.0], 20.0), ([1.0, 0.0, 4.0], 10.0),
+    ],
+)  # fmt: skip
+def test_contours_count_the_lines_crossed_per_step_to_the_boundary(line, expected):
+    several = np.array([line, [1.0, 0.9, 0.8]])
+    assert measure.contours(several, np.array([0.0, 1.0, 2.0])) == pytest.approx([expected, 1.0])
 
 
 def test_contours_agree_with_counting_lines():
     t = np.linspace(0, 3, 400)
-    S = 2 - 1.3 * t + 0.4 * np.sin(5 * t)
+    S = 2 - 0.3 * t + 0.4 * np.sin(5 * t)
     spacing = abs(S[0]) / 10
     offsets = np.linspace(0, 1, 200, endpoint=False)
     counted = [np.abs(np.diff(np.floor(S / spacing + offset))).sum() / 3 for offset in offsets]

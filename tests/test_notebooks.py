@@ -17,7 +17,7 @@ LONGEST_FUNCTION = 6  # lines
 RECORDED = {
     "fig04": [
         "random/distance/median", "cw/distance/reached", "crossentropy/within/5", "leastlikely/contours",
-        "ratio/distance/cw", "ratio/contours/cw", "ratio/linear", "noise/clean", "noise/noisy", "paired/noise",
+        "ratio/distance/cw", "ratio/contours/cw", "ratio/linear", "noise/clean", "noise/noisy/*", "paired/noise/*",
     ],
     "fig05": ["slope", "second", "curvature", "radius", "curvature_numeric"],
     "fig08": [
@@ -28,7 +28,7 @@ RECORDED = {
     ],
     "table1": [
         "natural/clean", "natural/fgsm/*", "ours/bim/*", "ours/cw/*", "ours/worst/*", "gain/ours/*",
-        "paired/ours_minus_natural/clean", "paired/ours_minus_natural/worst/*", "vanishing/threshold",
+        "paired/ours_minus_natural/clean", "paired/ours_minus_natural/worst/*", "vanishing/median/ours",
         "vanishing/natural", "indicator/mean/ours", "indicator/distance/ours", "masking/ours/zero_gradient",
     ],
 }  # fmt: skip

@@ -174,10 +174,13 @@ def test_linear_ratio_is_that_of_an_affine_network():
     assert study.linear_ratio(J, r)["mean"] == pytest.approx(8 / 2)
 
 
-def test_noise_of_no_size_changes_nothing():
+def test_noise_of_no_size_changes_nothing_and_of_the_whole_range_much():
     model, x = relu_network(), images()
-    found = study.noise_accuracy(model, x, labels_of(model, x), size=0.0, seed=0)
-    assert found["noise"]["clean"] == found["noise"]["noisy"] and found["paired"]["noise"]["mean"] == 0
+    found = study.noise_accuracy(model, x, labels_of(model, x), sizes=[0.0, 255.0], unit=1 / 255, seed=0)
+    assert found["noise"]["clean"] == found["noise"]["noisy"]["0"] and found["paired"]["noise"]["0"]["mean"] == 0
+    assert found["noise"]["noisy"]["255"]["mean"] < found["noise"]["clean"]["mean"]
+    difference = found["noise"]["noisy"]["255"]["mean"] - found["noise"]["clean"]["mean"]
+    assert found["paired"]["noise"]["255"]["mean"] == pytest.approx(difference)
 
 
 # Accuracy under attack (Tables 1 and 2).
@@ -215,12 +218,14 @@ def test_numbered_sizes_are_in_rising_order():
     assert study.numbered(values) == {"bim": {"@0": 2, "@1": {"mean": 3}, "@2": 1}, "clean": 4}
 
 
-def test_vanishing_gradients_are_measured_against_the_natural_median():
+def test_gradients_vanish_where_the_loss_saturates():
     model, x = relu_network(), images()
     y = labels_of(model, x)
     # logits a hundred times larger: the loss saturates
-    found = study.vanishing({"natural": model, "steep": lambda z: 100 * model(z)}, x, y, part=1e-3)
-    assert found["natural"]["mean"] == 0 and found["steep"]["mean"] > 0 and found["threshold"] > 0
+    found = study.vanishing({"natural": model, "steep": lambda z: 100 * model(z)}, x, y, below=1e-6)
+    assert found["natural"]["mean"] == 0 and found["steep"]["mean"] > 0
+    assert found["median"]["steep"]["mean"] < found["median"]["natural"]["mean"]
+    assert study.vanishing({"natural": model}, x, y, below=1e9)["natural"]["mean"] == 100
 
 
 @pytest.mark.parametrize(("score", "positive", "expected"), [
@@ -296,6 +301,7 @@ def test_table_gives_no_difference_between_different_sizes_or_images():
 def test_spread_is_the_range_over_seeds_and_needs_two():
     rows = {"ours-0": {"clean": interval(90.0), "bim": {"0.1": interval(10.0)}},
             "ours-1": {"clean": interval(96.0), "bim": {"0.1": interval(40.0)}},
+            "ours-plain": {"clean": interval(10.0), "bim": {"0.1": interval(1.0)}},
             "natural-0": {"clean": interval(99.0)}, "l1 at 500": {"clean": interval(10.0)}}  # fmt: skip
     assert study.spread(rows) == {"ours": {"clean": {"mean": 93.0, "low": 90.0, "high": 96.0, "n": 2},
                                            "bim": {"0.1": {"mean": 25.0, "low": 10.0, "high": 40.0, "n": 2}}}}  # fmt: skip
