@@ -82,6 +82,10 @@ class Numbers:
         """The places of the paper that the published edition has no result for."""
         return [entry["place"] for key, entry in experiments.load()["artifacts"].items() if key not in self.edition]
 
+    def test_images(self) -> dict[str, str]:
+        """How many test images the published edition had, in words, by data set."""
+        return {findings.DATA[name]: words for name, words in findings.test_images(self.folder).items()}
+
     def sizes(self) -> list[str]:
         """The profiles that made the published edition."""
         return findings.sizes(self.folder)
@@ -104,7 +108,8 @@ class Numbers:
 
     def names(self) -> dict[str, object]:
         """What a chapter may use."""
-        named = ("value", "published", "paper", "page", "status", "networks", "lacking", "sizes", "searches", "cells")
+        named = ("value", "published", "paper", "page", "status", "networks", "lacking", "sizes", "searches", "cells",
+                 "test_images")  # fmt: skip
         functions = {name: getattr(self, name) for name in named} | {"agreement": findings.agreement}
         functions |= {"interval": formatted, "methods": findings.METHODS, "attacks": findings.ATTACKS}
         artifacts = {
@@ -224,7 +229,10 @@ def published_cells(key: str, folder: Path) -> list[dict]:
     if not path.is_file():
         return []
     name = _record(folder / "results" / f"{key}.json").get("data", {}).get("name", "")
-    text = f"## On {findings.DATA.get(name, name)}: the published edition\n\nMade as [its page](../edition.md) says."
+    at_hand = findings.test_images(folder).get(name)
+    measured = f" on {at_hand}, or on as many of them as the page says" if at_hand else ""
+    heading = f"## On {findings.DATA.get(name, name)}: the published edition"
+    text = f"{heading}\n\nMade as [its page](../edition.md) says{measured}."
     cells = [{"cell_type": "markdown", "id": f"published-{key}", "metadata": {}, "source": text}]
     heading = ""
     for number, cell in enumerate(_record(path)["cells"]):

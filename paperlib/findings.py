@@ -14,6 +14,8 @@ DATA = {
     "cifar10": "CIFAR-10",
 }  # fmt: skip
 ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "cw": "C&W"}
+# images of the official test sets
+OFFICIAL = {"mnist": 10_000, "cifar10": 10_000}
 
 
 def edition_dir() -> Path:
@@ -46,6 +48,29 @@ def sizes(folder: Path) -> list[str]:
     """The profiles whose recipes made the edition's artifacts."""
     records = (json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "results").glob("*.json")))
     return list(dict.fromkeys(record["profile"] for record in records))
+
+
+def test_images(folder: Path) -> dict[str, str]:
+    """How many test images the edition in ``folder`` had at hand, in words, by data set: the most that a clean accuracy was
+    taken over."""
+    most: dict[str, int] = {}
+    for path in sorted((folder / "results").glob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        name = record.get("data", {}).get("name")
+        if name in OFFICIAL:
+            most[name] = max([most.get(name, 0), *_clean(record.get("values"))])
+    return {
+        name: f"all {n:,} test images" if n == OFFICIAL[name] else f"the first {n:,} of {OFFICIAL[name]:,} test images"
+        for name, n in most.items() if n
+    }  # fmt: skip
+
+
+def _clean(node: object) -> list[int]:
+    """The n of every clean accuracy below ``node``."""
+    if not isinstance(node, dict):
+        return []
+    found = [leaf["n"] for key, leaf in node.items() if key == "clean" and isinstance(leaf, dict) and "unit" not in leaf]
+    return found + [n for key, leaf in node.items() if key != "clean" for n in _clean(leaf)]
 
 
 def searches(folder: Path) -> list[dict]:

@@ -111,7 +111,8 @@ FOUND = {"name": "net", "reference": {"clean": LEAF, "worst": LEAF}, "settings":
 EDITION = {
     "networks": lambda: [{"name": "net", "hours": 1, "network": "mnist", "precision": "fp32", "penalty": "",
                           "images": 1, "epochs": 1, "seconds": 1, "weights": True}],
-    "lacking": lambda: ["Table 2"], "searches": lambda: [FOUND], "sizes": lambda: ["paper"], "agreement": findings.agreement,
+    "lacking": lambda: ["Table 2"], "searches": lambda: [FOUND], "sizes": lambda: ["paper"],
+    "test_images": lambda: {"MNIST": "all 10,000 test images"}, "agreement": findings.agreement,
     "interval": lambda leaf: "VALUE",
     "methods": findings.METHODS, "attacks": findings.ATTACKS,
     "cells": lambda artifact: [{"method": "ours", "attack": "bim", "eps": "0.1", "paper": 1.0, "here": LEAF, "inside": True,

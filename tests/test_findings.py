@@ -67,5 +67,20 @@ def test_networks_are_told_by_their_cards(folder):
     assert findings.searches(folder) == [{"name": "mnist-ours"}] and findings.sizes(folder) == ["gpu"]
 
 
+def test_the_test_images_at_hand_are_the_most_of_any_clean_accuracy(tmp_path):
+    (tmp_path / "results").mkdir()
+    clean = {"n": 200, "mean": 1.0}
+    of = {
+        "a": ("cifar10", {"ours": {"clean": clean}, "paired": {"clean": clean | {"n": 9999, "unit": "points"}}}),
+        "b": ("cifar10", {"clean": clean | {"n": 1000}}), "c": ("mnist", {"x": {"y": {"clean": clean | {"n": 10000}}}}),
+        "d": ("digits", {"clean": clean}), "e": ("mnist", {"ratio": {"mean": 1.0}}),
+    }  # fmt: skip
+    for key, (name, values) in of.items():
+        (tmp_path / "results" / f"{key}.json").write_text(json.dumps({"data": {"name": name}, "values": values}))
+    assert findings.test_images(tmp_path) == {
+        "cifar10": "the first 1,000 of 10,000 test images", "mnist": "all 10,000 test images",
+    }  # fmt: skip
+
+
 def test_an_empty_edition_has_empty_tables(tmp_path):
     assert findings.networks(tmp_path) == findings.searches(tmp_path) == findings.sizes(tmp_path) == []
