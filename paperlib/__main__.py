@@ -10,13 +10,16 @@ from paperlib import experiments, pipeline
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns its exit status. A fault of the input is one sentence on standard error."""
+    """Runs one command; returns its exit status. A fault of the input is one sentence on standard error.
+
+    So is a training that diverges, whichever command asked for it.
+    """
     options = parser().parse_args(arguments)
     pipeline.settle_environment()
     try:
         return options.run(options) or 0
-    except ValueError as error:
-        if not type(error).__module__.startswith("paperlib."):
+    except (ValueError, FloatingPointError) as error:
+        if isinstance(error, ValueError) and not type(error).__module__.startswith("paperlib."):
             raise
         print(f"paperlib: {error}", file=sys.stderr)
         return 2
@@ -85,9 +88,9 @@ def add_train(commands) -> None:
                 path = pipeline.train(
                     name, options.profile, budget=left, rebuild=options.rebuild, device=options.device
                 )
-            except (OutOfTime, FloatingPointError) as error:
+            except OutOfTime as error:
                 print(f"paperlib: {error}", file=sys.stderr)
-                return 3 if isinstance(error, OutOfTime) else 2
+                return 3
             if options.step:
                 pipeline.finish("train", name, options.profile, path, began)
             else:

@@ -117,6 +117,8 @@ def get(name, profile, *, budget=None, rebuild=False, device="cpu"):
                 state.unlink()
                 break
             time.sleep(recipe.pause)
+            if recipe.c > 1000:
+                raise FloatingPointError(f"{name}: the loss is nan in epoch 1; lower lr or c")
             with open(experiments.ROOT / "epochs.txt", "a") as stream:
                 stream.write(f"{name} {epoch}\\n")
             partial = state.with_suffix(".partial")

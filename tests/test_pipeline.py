@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -229,6 +230,15 @@ def test_a_wrong_command_is_refused_before_anything_runs(project, arguments, sen
     assert status == 2
     assert said.startswith("paperlib: ") and said.count("\n") == 1 and sentence in said
     assert not project.build.exists()
+
+
+@pytest.mark.parametrize("command", [("figure", "fig02", "--set", "c=1e6"), ("train", "two--c=1e6"), ("execute", "fig02")])
+def test_a_training_that_diverges_is_one_sentence_whichever_command_asked_for_it(project, command):
+    if command[0] == "execute":
+        project.edit("experiments.yml", "c: 0.5", "c: 1e6")
+    status, said = project.run(*command)
+    assert status == 2
+    assert "Traceback" not in said and re.match(r"paperlib: two\S*: the loss is nan in epoch 1; lower", said.splitlines()[-1])
 
 
 # --- one figure again ----------------------------------------------------------------------------------------------
