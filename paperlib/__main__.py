@@ -64,8 +64,7 @@ def add_data(commands) -> None:
         for name in options.name:
             found = pipeline.data(name, options.profile)
             if options.step:
-                path = pipeline.stamp(options.profile, "data", Path(name).name)
-                pipeline.announce("data", path.name, options.profile, began)
+                pipeline.announce("data", pipeline.data_key(name), options.profile, began)
             else:
                 print(f"{found['name']}: sha256 {found['sha256'][:12]}, images {found['n']}")
 
@@ -80,6 +79,8 @@ def add_train(commands) -> None:
     def run(options) -> int:
         from paperlib.train import OutOfTime
 
+        for name in options.name:
+            experiments.recipe(options.profile, name)
         ends = None if options.budget is None else time.monotonic() + options.budget
         for name in options.name:
             began = time.time()
@@ -100,8 +101,8 @@ def add_train(commands) -> None:
     command = add_command(commands, run, "train", "train models, go on with interrupted ones, or find them")
     command.add_argument("name", nargs="+", help="models of experiments.yml")
     command.add_argument("--budget", type=float, help="seconds after which to stop cleanly; run again to go on")
-    command.add_argument("--rebuild", action="store_true", help="train anew even if there is a checkpoint")
-    command.add_argument("--device", default="", help="cpu, cuda, ... (default: cuda when there is one)")
+    command.add_argument("--rebuild", action="store_true", help="train anew; a finished checkpoint is set aside")
+    command.add_argument("--device", default="", help="cpu, cuda or cuda:1 (default: cuda when there is one)")
     _add_step(command)
 
 
@@ -111,6 +112,8 @@ def add_search(commands) -> None:
     def run(options) -> None:
         from paperlib import search
 
+        for name in options.name:
+            search.settings(name, options.profile)
         for name in options.name:
             result = search.search(name, options.profile)
             for row in result["candidates"]:
