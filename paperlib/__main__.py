@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -210,7 +211,9 @@ def add_published(commands) -> None:
     def run(options) -> None:
         from paperlib import book, edition
 
-        edition.unpack(experiments.build_dir("paper").parent)
+        # a folder of its own, so that a run of the reader's stays as it is
+        os.environ["PAPERLIB_BUILD"] = str(experiments.build_dir("published"))
+        edition.unpack()
         print(f"The published edition is at {book.build('paper')}")
 
     add_command(commands, run, "published", "build the book of the published edition, without data or training")
