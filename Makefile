@@ -22,9 +22,8 @@ help:
 book: .venv/installed
 	@$(PY) -m paperlib book --profile "$$PROFILE"
 
-# in a folder of its own, so that a run of one's own stays as it is
 published: .venv/installed
-	@PAPERLIB_BUILD="$(CURDIR)/build/published" $(PY) -m paperlib published
+	@$(PY) -m paperlib published
 
 figure: .venv/installed
 	@test -n "$$FIG" || { echo "FIG is missing; for example: make figure FIG=fig06 P='image=3'" >&2; exit 2; }

@@ -59,6 +59,7 @@ rule book:
 rule execute:
     input:
         lambda wildcards: [f"done/train/{name}" for name in models(wildcards)],
+        lambda wildcards: sorted({f"done/data/{pipeline.data_step(name, PROFILE)}" for name in models(wildcards)}),
         lambda wildcards: near([experiments.notebook_path(template(wildcards))]),
         lambda wildcards: near(pipeline.module_paths(pipeline.notebook_source(template(wildcards)))),
     output:
@@ -103,6 +104,7 @@ rule data:
         "done/data/{data}",
     params:
         name=lambda wildcards: pipeline.data_sets(PROFILE)[wildcards.data],
+        archive=lambda wildcards: json.dumps(pipeline.archive(pipeline.data_sets(PROFILE)[wildcards.data])),
     log:
         "logs/data-{data}.log",
     resources:

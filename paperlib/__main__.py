@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -10,13 +11,16 @@ from paperlib import experiments, pipeline
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns its exit status. A fault of the input is one sentence on standard error."""
+    """Runs one command; returns its exit status. A fault of the input is one sentence on standard error.
+
+    So is a training that diverges, whichever command asked for it.
+    """
     options = parser().parse_args(arguments)
     pipeline.settle_environment()
     try:
         return options.run(options) or 0
-    except ValueError as error:
-        if not type(error).__module__.startswith("paperlib."):
+    except (ValueError, FloatingPointError) as error:
+        if isinstance(error, ValueError) and not type(error).__module__.startswith("paperlib."):
             raise
         print(f"paperlib: {error}", file=sys.stderr)
         return 2
@@ -61,8 +65,7 @@ def add_data(commands) -> None:
         for name in options.name:
             found = pipeline.data(name, options.profile)
             if options.step:
-                path = pipeline.stamp(options.profile, "data", Path(name).name)
-                pipeline.announce("data", path.name, options.profile, began)
+                pipeline.announce("data", pipeline.data_key(name), options.profile, began)
             else:
                 print(f"{found['name']}: sha256 {found['sha256'][:12]}, images {found['n']}")
 
@@ -77,6 +80,8 @@ def add_train(commands) -> None:
     def run(options) -> int:
         from paperlib.train import OutOfTime
 
+        for name in options.name:
+            experiments.recipe(options.profile, name)
         ends = None if options.budget is None else time.monotonic() + options.budget
         for name in options.name:
             began = time.time()
@@ -85,9 +90,9 @@ def add_train(commands) -> None:
                 path = pipeline.train(
                     name, options.profile, budget=left, rebuild=options.rebuild, device=options.device
                 )
-            except (OutOfTime, FloatingPointError) as error:
+            except OutOfTime as error:
                 print(f"paperlib: {error}", file=sys.stderr)
-                return 3 if isinstance(error, OutOfTime) else 2
+                return 3
             if options.step:
                 pipeline.finish("train", name, options.profile, path, began)
             else:
@@ -97,8 +102,8 @@ def add_train(commands) -> None:
     command = add_command(commands, run, "train", "train models, go on with interrupted ones, or find them")
     command.add_argument("name", nargs="+", help="models of experiments.yml")
     command.add_argument("--budget", type=float, help="seconds after which to stop cleanly; run again to go on")
-    command.add_argument("--rebuild", action="store_true", help="train anew even if there is a checkpoint")
-    command.add_argument("--device", default="", help="cpu, cuda, ... (default: cuda when there is one)")
+    command.add_argument("--rebuild", action="store_true", help="train anew; a finished checkpoint is set aside")
+    command.add_argument("--device", default="", help="cpu, cuda or cuda:1 (default: cuda when there is one)")
     _add_step(command)
 
 
@@ -108,6 +113,8 @@ def add_search(commands) -> None:
     def run(options) -> None:
         from paperlib import search
 
+        for name in options.name:
+            search.settings(name, options.profile)
         for name in options.name:
             result = search.search(name, options.profile)
             for row in result["candidates"]:
@@ -204,7 +211,9 @@ def add_published(commands) -> None:
     def run(options) -> None:
         from paperlib import book, edition
 
-        edition.unpack(experiments.build_dir("paper").parent)
+        # a folder of its own, so that a run of the reader's stays as it is
+        os.environ["PAPERLIB_BUILD"] = str(experiments.build_dir("published"))
+        edition.unpack()
         print(f"The published edition is at {book.build('paper')}")
 
     add_command(commands, run, "published", "build the book of the published edition, without data or training")

@@ -6,6 +6,7 @@ as if it had just been made here, so that its book is built by the same code as 
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -14,20 +15,32 @@ from paperlib.findings import edition_dir
 
 PROFILE = "paper"
 LIMIT = 40 * 2**20
+PARTS = ("notebooks", "results", "models", "search")
+# what the pipeline leaves beside its products, and building a book does not
+TRACES = ("done", "parts", "reruns", "models/*.made_of", "models/*.lock", "models/*.state.pt", "locks/train-*",
+          "locks/execute-*")  # fmt: skip
 
 
 class EditionError(ValueError):
-    """An edition that would be too large, or does not belong to ``experiments.yml``; one sentence."""
+    """An edition that would be too large, belongs to another profile or recipe, or has no place to go; one sentence."""
 
 
 def publish(profile: str = PROFILE) -> list[str]:
     """Add every finished artifact of the profile to the edition; returns their keys.
 
-    An artifact goes in whole: record, arrays, executed notebook and the checkpoints it used. Raises EditionError for one
-    whose checkpoint is not the one its record names, and before anything is copied for more than ``LIMIT`` bytes.
+    An artifact goes in whole: record, arrays, executed notebook and the checkpoints it used. Raises EditionError, before
+    anything is copied, for a profile that is no size of ``PROFILE``, for an artifact that ``reasons`` tells stale, and for
+    more than ``LIMIT`` bytes.
     """
+    if experiments.column(profile) != PROFILE:
+        allowed = ", ".join(name for name in experiments.profiles() if experiments.column(name) == PROFILE)
+        raise EditionError(f"profile is {profile!r}; allowed in the published edition are {allowed}")
     place = experiments.build_dir(profile)
-    keys = [key for key in experiments.keys(profile) if (place / "notebooks" / f"{key}.ipynb").is_file()]
+    keys = [key for key in experiments.keys(profile) if is_finished(key, place)]
+    for key in keys:
+        found = reasons(json.loads((place / "results" / f"{key}.json").read_text()), place)
+        if found:
+            raise EditionError(f"{key} cannot be published: {', '.join(found)}; execute it again")
     files = [file for key in keys for file in artifact_files(key, profile)]
     files += [(path, Path("search") / path.name) for path in sorted((place / "search").glob("*.json"))]
     new = {target: source for source, target in files}
@@ -40,6 +53,11 @@ def publish(profile: str = PROFILE) -> list[str]:
     return keys
 
 
+def is_finished(key: str, place: Path) -> bool:
+    """Whether a run's folder holds both the record and the executed notebook of an artifact."""
+    return (place / "notebooks" / f"{key}.ipynb").is_file() and (place / "results" / f"{key}.json").is_file()
+
+
 def artifact_files(key: str, profile: str) -> list[tuple[Path, Path]]:
     """The files of one finished artifact: where each is, and its place in the edition."""
     place = experiments.build_dir(profile)
@@ -50,8 +68,6 @@ def artifact_files(key: str, profile: str) -> list[tuple[Path, Path]]:
             found.append((path, Path("results") / path.name))
     for model in json.loads((place / "results" / f"{key}.json").read_text())["models"].values():
         path = zoo.path_of(model["name"], profile)
-        if zoo.file_hash(path) != model["sha256"]:
-            raise EditionError(f"{key} was made with other weights than {path} holds; execute it again")
         files = (path, path.with_suffix(".json")) if weighs(model["name"]) else (path.with_suffix(".json"),)
         found += [(file, Path("models") / file.name) for file in files]
     return found
@@ -62,13 +78,27 @@ def weighs(name: str) -> bool:
     return experiments.DERIVED not in name
 
 
-def unpack(build: Path) -> None:
-    """Lay the edition out under ``build/paper`` as a run leaves it."""
+def unpack() -> None:
+    """Lay the edition out in the folder of ``PROFILE`` as a run leaves it; again in place of a former copy.
+
+    Raises EditionError for an edition without results, and for a folder that holds a run of the reader's own.
+    """
     if not (edition_dir() / "results").is_dir():
         raise EditionError("book/published holds no results; make and publish an edition first")
-    shutil.rmtree(build / PROFILE / "results", ignore_errors=True)
-    shutil.rmtree(build / PROFILE / "notebooks", ignore_errors=True)
-    shutil.copytree(edition_dir(), build / PROFILE, dirs_exist_ok=True)
+    place = experiments.build_dir(PROFILE)
+    own = sorted(str(path.relative_to(place)) for trace in TRACES for path in place.glob(trace))
+    if own:
+        sentence = "move it away, or name another folder in PAPERLIB_BUILD"
+        raise EditionError(f"{place} holds a run of your own ({own[0]}); {sentence}")
+    # the lock of the book that is built from this
+    with pipeline.lock(PROFILE, "book-html"), pipeline.scratch(place / "tmp", "edition") as fresh:
+        shutil.copytree(edition_dir(), fresh, dirs_exist_ok=True)
+        # notebooks declare their artifacts finished: they go first and come last, each part in one piece
+        for part in PARTS:
+            shutil.rmtree(place / part, ignore_errors=True)
+        for part in reversed(PARTS):
+            if (fresh / part).is_dir():
+                os.replace(fresh / part, place / part)
 
 
 def stale() -> list[str]:
@@ -93,11 +123,15 @@ def search_reasons(result: dict) -> list[str]:
     return found
 
 
-def reasons(record: dict) -> list[str]:
-    """Why a record no longer is what ``experiments.yml`` asks for: its template, parameters, models or weights."""
+def reasons(record: dict, folder: Path | None = None) -> list[str]:
+    """Why a record no longer is what ``experiments.yml`` asks for: its template, parameters, models or weights.
+
+    Notebook and models are those in ``folder``, the edition's by default.
+    """
+    folder = folder or edition_dir()
     spec = experiments.artifact(record["profile"], record["artifact"])
     found = []
-    executed = json.loads((edition_dir() / "notebooks" / f"{spec.key}.ipynb").read_text())
+    executed = json.loads((folder / "notebooks" / f"{spec.key}.ipynb").read_text())
     if sources(executed) != sources(json.loads(experiments.notebook_path(spec.notebook).read_text())):
         found.append(f"notebooks/{spec.notebook}.ipynb has changed")
     changed = [name for name, value in spec.parameters.items() if record["parameters"].get(name, value) != value]
@@ -105,13 +139,13 @@ def reasons(record: dict) -> list[str]:
     if {role: model["name"] for role, model in record["models"].items()} != spec.models:
         found.append("its models have changed")
     for model in record["models"].values():
-        found += model_reasons(model, record["profile"])
+        found += model_reasons(model, record["profile"], folder)
     return found
 
 
-def model_reasons(model: dict, profile: str = PROFILE) -> list[str]:
-    """Why a model of a record is not the edition's, or not what its recipe asks for."""
-    path = edition_dir() / "models" / f"{model['name']}.safetensors"
+def model_reasons(model: dict, profile: str, folder: Path) -> list[str]:
+    """Why a model of a record is not the one in ``folder``, or not what its recipe asks for."""
+    path = folder / "models" / f"{model['name']}.safetensors"
     if weighs(model["name"]) and not path.is_file():
         return [f"the checkpoint of {model['name']} is missing"]
     if not path.with_suffix(".json").is_file():

@@ -20,6 +20,7 @@ import yaml
 ROOT = Path(os.environ.get("PAPERLIB_ROOT") or Path(__file__).resolve().parents[1])
 PIPELINE_PARAMETERS = ("artifact", "profile", "models", "out")
 DERIVED = "--"
+_PLAIN = "a finite number, a word or a [list]"
 
 
 class ExperimentError(ValueError):
@@ -266,13 +267,16 @@ def check(profile: str) -> None:
 
 
 def check_parameters(notebook: str, parameters: dict[str, object], where: str = "") -> None:
-    """Raises ExperimentError for a parameter that the notebook lacks, or whose type is not its default's."""
+    """Raises ExperimentError for a parameter that the notebook lacks, that is not finite, or of another type than its
+    default."""
     defaults = notebook_parameters(notebook)
     allowed = [name for name in defaults if name not in PIPELINE_PARAMETERS]
     for name, value in parameters.items():
         if name in PIPELINE_PARAMETERS:
             raise ExperimentError(f"parameter {name}{where} is set by the pipeline; allowed are {_listed(allowed)}")
         _choice(f"parameter{where} for notebooks/{notebook}.ipynb", name, allowed)
+        if not _is_plain(value):
+            raise ExperimentError(f"parameter {name}{where} is {value!r}; allowed is {_PLAIN}")
         if not _fits(defaults[name], value):
             raise ExperimentError(
                 f"parameter {name}{where} is {value!r}; allowed is {_kind(defaults[name])} such as {defaults[name]!r}"
@@ -312,7 +316,7 @@ def parameters_source(notebook: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice and reads 1e-3 as a number, as YAML 1.2 does."""
+    """Safe YAML that refuses a key given twice; as in YAML 1.2, 1e-3 is a number and 2020-01-01 a word."""
 
     def compose_mapping_node(self, anchor):
         node = super().compose_mapping_node(anchor)
@@ -327,6 +331,11 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
+# nor has YAML 1.2 dates, which neither JSON nor a notebook's parameters could hold
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
 
 
 def read_yaml(path: Path) -> object:
@@ -341,9 +350,23 @@ def read_yaml(path: Path) -> object:
 
 def _parse_value(name: str, text: str) -> object:
     try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ExperimentError(f"parameter {name} is {text!r}; allowed is a number, a word or a [list]") from error
+        value = yaml.load(text, Loader=_Loader)
+    except ExperimentError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:
+        raise ExperimentError(f"parameter {name} is {text!r}; allowed is {_PLAIN}") from error
+    if not _is_plain(value):
+        raise ExperimentError(f"parameter {name} is {text!r}; allowed is {_PLAIN}")
+    return value
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON has such a value: names of models, fingerprints and records are made of it."""
+    try:
+        json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _place(mark: yaml.Mark) -> str:

@@ -159,16 +159,37 @@ def notebook_source(notebook: str) -> str:
 
 
 def data(name: str, profile: str) -> dict[str, object]:
-    """Makes sure that a data set is at hand and returns its name, sha256 and number of images in each split."""
-    path = stamp(profile, "data", Path(name).name)
-    with lock(profile, f"data-{Path(name).name}"):
-        if not path.is_file():
+    """Makes sure that a data set is at hand; returns its name, sha256, number of images in each split, and ``archive``.
+
+    It is loaded when it never was, or when its archive is another file than then. Raises what ``paperlib.data.load`` raises.
+    """
+    step = data_key(name)
+    path = stamp(profile, "data", step)
+    with lock(profile, f"data-{step}"):
+        found, source = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None, archive(name)
+        if found is None or found.get("archive") != source:
             from paperlib.data import load
 
-            found = load(name)
-            sizes = {part: len(getattr(found, part)) for part in ("train", "validation", "test")}
-            write_atomic(path, json.dumps({"name": name, "sha256": found.sha256, "n": sizes}, indent=1))
-    return json.loads(path.read_text(encoding="utf-8"))
+            dataset = load(name)
+            sizes = {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
+            found = {"name": name, "sha256": dataset.sha256, "n": sizes, "archive": source}
+            write_atomic(path, json.dumps(found, indent=1))
+    return found
+
+
+def data_key(name: str) -> str:
+    """A data set's name as a step: that of an archive tells two of one name in different folders apart."""
+    return f"{Path(name).stem}-{digest(name)[:8]}.npz" if name.endswith(".npz") else Path(name).name
+
+
+def archive(name: str) -> dict[str, object] | None:
+    """Path, size and time of the archive that a data set is read from; None for one that is embedded or downloaded."""
+    # where paperlib.data looks, whose import would load torch
+    folder = Path(os.environ.get("PAPERLIB_DATA") or ROOT / "build" / "data")
+    path = (Path(name) if name.endswith(".npz") else folder / f"{name}.npz").expanduser().resolve()
+    if not path.is_file():
+        return None
+    return {"path": str(path), "size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
 
 
 def train(name: str, profile: str, *, budget: float | None = None, rebuild: bool = False, device: str = "") -> Path:
@@ -176,11 +197,11 @@ def train(name: str, profile: str, *, budget: float | None = None, rebuild: bool
 
     A model whose data, training code or source has changed since is set aside and trained anew; comments do not count as
     change. Its source is trained first, within the same ``budget``. ``device`` is the accelerator when torch sees one,
-    unless it is named. Raises what ``zoo.get`` raises.
+    unless it is named. Raises ExperimentError for an unknown model, StepError for a device that is not there, and what
+    ``zoo.get`` raises.
     """
     experiments.recipe(profile, name)
-    import torch
-
+    device = _device(device)
     from paperlib import zoo
 
     path, began, against = zoo.path_of(name, profile), time.monotonic(), []
@@ -195,9 +216,30 @@ def train(name: str, profile: str, *, budget: float | None = None, rebuild: bool
         if marker.is_file() and marker.read_text() != made_of:
             zoo.retire(path)
         write_atomic(marker, made_of)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         zoo.get(name, profile, budget=budget, rebuild=rebuild, device=device)
     return path
+
+
+def _device(name: str) -> str:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = [*(["cuda"] if count else []), "cpu", *(f"cuda:{k}" for k in range(count))]
+    if name and name not in there:
+        raise StepError(f"device is {name!r}; allowed are {', '.join(there)}")
+    return name or there[0]
+
+
+def is_trained(name: str, profile: str) -> bool:
+    """Whether a model's checkpoint is of its present recipe, data and source; the code that trained it does not count."""
+    from paperlib import zoo
+
+    against = sources(name, profile)
+    if not all(is_trained(source, profile) for source in against):
+        return False
+    sha256 = data(data_of(name, profile), profile)["sha256"]
+    source_sha256 = zoo.file_hash(zoo.path_of(against[0], profile)) if against else None
+    return zoo.is_finished(zoo.path_of(name, profile), experiments.recipe(profile, name), sha256, source_sha256)
 
 
 def data_of(name: str, profile: str) -> str:
@@ -220,15 +262,15 @@ def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
     """Executes an artifact's notebook and publishes notebook and results; returns the notebook.
 
     Without ``folder`` they go to the profile's ``notebooks`` and ``results``. A failed notebook stays readable under
-    ``logs``. Nothing runs when they were made of the same code, parameters and weights already; models that are not
-    there are trained first.
+    ``logs``. Nothing runs when they were made of the same code, parameters, data and weights already; models that are
+    not there, or are of another recipe or other data, are trained first.
     """
     place = build_dir(spec.profile)
     results, notebooks = (folder, folder) if folder else (place / "results", place / "notebooks")
     name = folder.name if folder else spec.key
     target = notebooks / f"{spec.key}.ipynb"
-    for model in spec.models.values():
-        if not weights(model, spec.profile).is_file():
+    for model in dict.fromkeys(spec.models.values()):
+        if not is_trained(model, spec.profile):
             train(model, spec.profile)
     with lock(spec.profile, f"execute-{name}"):
         made_of = _execution_fingerprint(spec)
@@ -243,7 +285,9 @@ def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
 def _execution_fingerprint(spec: Artifact) -> str:
     hashes = {}
     for role, model in spec.models.items():
-        hashes[role] = hashlib.sha256(weights(model, spec.profile).read_bytes()).hexdigest()
+        of_weights = hashlib.sha256(weights(model, spec.profile).read_bytes()).hexdigest()
+        # other test images leave the weights as they are
+        hashes[role] = [of_weights, data(data_of(model, spec.profile), spec.profile)["sha256"]]
     code = code_digest(module_paths(notebook_source(spec.notebook)))
     return digest(spec.injected, experiments.words(spec.key), notebook_cells(spec.notebook), hashes, code)
 
@@ -378,7 +422,7 @@ def data_sets(profile: str) -> dict[str, str]:
 
 def data_step(name: str, profile: str) -> str:
     """The step that makes sure of a model's data set."""
-    return Path(data_of(name, profile)).name
+    return data_key(data_of(name, profile))
 
 
 def book_sources() -> list[Path]:

@@ -51,8 +51,8 @@ def get(
 ) -> Trained:  # fmt: skip
     """The network that ``experiments.yml`` calls ``name`` in ``profile``: loaded, resumed or trained.
 
-    A checkpoint of another recipe, source or other data is set aside, not overwritten; a broken one raises ZooError unless
-    ``rebuild``. A source that is not there is trained first, outside the budget.
+    A checkpoint of another recipe, source or other data is set aside, not overwritten, and so is any with ``rebuild``; a
+    broken one raises ZooError without it. A source that is not there is trained first, outside the budget.
     Raises OutOfTime when ``budget`` seconds are spent first.
     """
     recipe = experiments.recipe(profile, name)
@@ -61,11 +61,10 @@ def get(
     path = path_of(name, profile)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(path.with_suffix(".lock"))):
-        if rebuild:
-            discard(path)
-        elif path.with_suffix(".json").exists() and not made_of(card_of(path), recipe, dataset, source):
-            set_aside(path)
-        if not path.with_suffix(".json").exists():
+        card, source_sha256 = path.with_suffix(".json"), source and source.sha256
+        if rebuild or (card.exists() and not made_of(card_of(path), recipe, dataset.sha256, source_sha256)):
+            retire(path)
+        if not card.exists():
             # weights without a card are an interrupted write, if a state to go on from lies beside them
             if path.exists() and not state_file(path).exists():
                 raise ZooError(f"{path} has no card {path.stem}.json: a foreign file; move it away or use --rebuild")
@@ -135,10 +134,16 @@ def card_of(path: Path) -> dict:
     return card
 
 
-def made_of(card: dict, recipe: Recipe, dataset: data.Dataset, source: Trained | None = None) -> bool:
-    """Whether a finished checkpoint is of this recipe on these data, its examples made against this ``source``."""
-    same = same_recipe(card["recipe"], recipe) and card["data"]["sha256"] == dataset.sha256
-    return same and card.get("source", {}).get("sha256") == (source and source.sha256)
+def is_finished(path: Path, recipe: Recipe, data_sha256: str, source_sha256: str | None) -> bool:
+    """Whether a checkpoint with a card lies there that was ``made_of`` this. Raises ZooError for a broken card."""
+    there = path.exists() and path.with_suffix(".json").exists()
+    return there and made_of(card_of(path), recipe, data_sha256, source_sha256)
+
+
+def made_of(card: dict, recipe: Recipe, data_sha256: str, source_sha256: str | None) -> bool:
+    """Whether a card is of this recipe on these data, its examples made against the source with these weights."""
+    same = same_recipe(card["recipe"], recipe) and card["data"]["sha256"] == data_sha256
+    return same and card.get("source", {}).get("sha256") == source_sha256
 
 
 def same_recipe(settings: dict, recipe: Recipe) -> bool:
@@ -168,22 +173,13 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def set_aside(path: Path) -> None:
-    """Keep a finished checkpoint of a former recipe under its weights' hash."""
-    tag = card_of(path)["sha256"][:8]
-    for file in (path, path.with_suffix(".json")):
-        if file.exists():
-            file.replace(file.with_name(f"{path.stem}.{tag}{file.suffix}"))
-
-
 def retire(path: Path) -> None:
-    """Make room for a training by other code or data: a finished checkpoint is set aside, an unfinished one dropped."""
-    if path.exists() and path.with_suffix(".json").exists():
-        set_aside(path)
-    discard(path)
-
-
-def discard(path: Path) -> None:
-    """Remove a checkpoint, its card and its training state."""
-    for file in (path.with_suffix(".json"), path, state_file(path)):
+    """Make room for another training: a checkpoint with a card is kept under its weights' hash, anything else removed."""
+    card = path.with_suffix(".json")
+    if path.exists() and card.exists():
+        # of the weights, for the card may be what is broken
+        tag = file_hash(path)[:8]
+        for file in (path, card):
+            file.replace(file.with_name(f"{path.stem}.{tag}{file.suffix}"))
+    for file in (card, path, state_file(path)):
         file.unlink(missing_ok=True)

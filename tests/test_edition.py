@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from paperlib import attack, data, edition, evaluate, experiments, pipeline, zoo
+from paperlib import attack, book, data, edition, evaluate, experiments, pipeline, zoo
 from paperlib.__main__ import main
 from paperlib.record import Run
 
@@ -36,14 +36,67 @@ def finished(tmp_path, monkeypatch):
     return content
 
 
-def test_a_finished_artifact_is_published_whole_and_unpacked_again(finished, tmp_path):
+def test_a_finished_artifact_is_published_whole_and_unpacked_again_and_again(finished, tmp_path, monkeypatch):
     assert edition.publish() == ["fig06"]
     there = {str(path.relative_to(edition.edition_dir())) for path in edition.edition_dir().rglob("*") if path.is_file()}
     assert there == {"notebooks/fig06.ipynb", "results/fig06.json", "results/fig06.npz", "models/net.safetensors",
                      "models/net.json"}  # fmt: skip
     assert edition.stale() == []
-    edition.unpack(tmp_path / "elsewhere")
-    assert (tmp_path / "elsewhere" / "paper" / "results" / "fig06.json").is_file()
+    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "elsewhere"))
+    place = tmp_path / "elsewhere" / "paper"
+    for _ in range(2):
+        edition.unpack()
+        assert {str(path.relative_to(place)) for part in edition.PARTS for path in (place / part).rglob("*.*")} == there
+        # what the edition does not hold goes with the next copy
+        (place / "results" / "fig99.json").touch()
+
+
+@pytest.mark.parametrize("trace", ["models/net.made_of", "models/net.lock", "models/net.state.pt", "done/train/net",
+                                   "locks/train-net.lock", "locks/execute-fig06.lock", "parts/x"])  # fmt: skip
+def test_a_run_of_the_reader_s_own_is_not_unpacked_over(finished, tmp_path, monkeypatch, trace):
+    edition.publish()
+    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "mine"))
+    place = tmp_path / "mine" / "paper"
+    pipeline.write_atomic(place / trace, "")
+    pipeline.write_atomic(place / "results" / "fig06.json", "mine")
+    with pytest.raises(edition.EditionError, match=f"{place} holds a run of your own .{trace.split('/')[0]}"):
+        edition.unpack()
+    assert (place / "results" / "fig06.json").read_text() == "mine"
+
+
+def test_a_copy_that_was_interrupted_does_not_look_complete(finished, tmp_path, monkeypatch):
+    edition.publish()
+    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "elsewhere"))
+    place = tmp_path / "elsewhere" / "paper"
+    edition.unpack()
+    real, moved = edition.os.replace, []
+    for calls in range(3):
+        moved.clear()
+
+        def replace(*paths, calls=calls):
+            if len(moved) == calls:
+                raise KeyboardInterrupt
+            moved.append(real(*paths))
+
+        monkeypatch.setattr(edition.os, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            edition.unpack()
+        monkeypatch.setattr(edition.os, "replace", real)
+        assert book.executed("paper") == [] and not (place / "notebooks").exists()
+    edition.unpack()
+    assert book.executed("paper") == ["fig06"]
+
+
+def test_the_published_book_is_made_in_a_folder_of_its_own(finished, tmp_path, monkeypatch, capsys):
+    edition.publish()
+    mine = tmp_path / "build" / "paper"
+    before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
+    monkeypatch.setattr(book, "build", lambda profile: experiments.build_dir(profile) / "html" / "index.html")
+    assert main(["published"]) == 0
+    place = tmp_path / "build" / "published" / "paper"
+    assert capsys.readouterr().out == f"The published edition is at {place / 'html' / 'index.html'}\n"
+    assert (place / "notebooks" / "fig06.ipynb").is_file()
+    assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
 
 
 def test_the_command_says_where_and_what(finished, capsys):
@@ -54,9 +107,24 @@ def test_the_command_says_where_and_what(finished, capsys):
 def test_other_weights_than_the_record_s_are_refused(finished):
     path = zoo.path_of("net", "paper")
     path.write_bytes(path.read_bytes() + b"x")
-    with pytest.raises(edition.EditionError, match="fig06 was made with other weights"):
+    with pytest.raises(edition.EditionError, match="^fig06 cannot be published: the checkpoint of net is another one; "):
         edition.publish()
     assert not edition.edition_dir().exists()
+
+
+def test_a_profile_of_other_data_is_refused(finished, capsys):
+    finished["recipes"] |= {"quick": {}, "gpu": {}}
+    finished["columns"] = {"gpu": "paper"}
+    finished["artifacts"]["fig06"]["quick"] = finished["artifacts"]["fig06"]["paper"]
+    assert main(["publish", "--profile", "quick"]) == 2
+    sentence = "paperlib: profile is 'quick'; allowed in the published edition are paper, gpu\n"
+    assert capsys.readouterr().err.endswith(sentence)
+    assert not edition.edition_dir().exists()
+
+
+def test_a_notebook_without_its_record_is_not_finished(finished, tmp_path):
+    (tmp_path / "build" / "paper" / "results" / "fig06.json").unlink()
+    assert edition.publish() == []
 
 
 def test_a_large_edition_is_refused_before_anything_is_copied(finished, monkeypatch):
@@ -74,10 +142,14 @@ def test_a_large_edition_is_refused_before_anything_is_copied(finished, monkeypa
         (lambda c: c["artifacts"]["fig06"]["paper"]["models"].update(natural="other"), "its models have changed"),
     ],
 )
-def test_a_stale_edition_is_named(finished, change, said):
+def test_a_stale_edition_is_named_and_a_stale_artifact_is_not_published(finished, change, said):
     edition.publish()
+    before = {path: path.stat().st_mtime_ns for path in edition.edition_dir().rglob("*")}
     change(finished)
     assert edition.stale() == [f"fig06: {said}"]
+    with pytest.raises(edition.EditionError, match=f"^fig06 cannot be published: {said}; execute it again$"):
+        edition.publish()
+    assert {path: path.stat().st_mtime_ns for path in edition.edition_dir().rglob("*")} == before
 
 
 def test_a_changed_template_or_checkpoint_makes_the_edition_stale(finished, tmp_path):

@@ -84,6 +84,7 @@ def test_a_file_of_another_shape_is_refused(tiny, text, sentence):
         ("parameters: {image: 1}", "parameters: {eps: 0.1}", "parameter eps .* is 0.1; allowed is a list such as"),
         ("parameters: {image: 1}", "parameters: {eps: [a]}", r"parameter eps .* is \['a'\]; allowed is a list"),
         ("parameters: {image: 1}", "parameters: {image: 1.5}", "parameter image .* is 1.5; allowed is a whole number"),
+        ("parameters: {image: 1}", "parameters: {eps: [.inf]}", r"parameter eps .* is \[inf\]; allowed is a finite number"),
         ("parameters: {image: 1}", "parameters: {image: true}", "parameter image .* is True; allowed is a whole"),
         ("parameters: {image: 1}", "parameters: {fail: 1}", "parameter fail .* is 1; allowed is true or false"),
         ("    two: ", "    two--c=1: ", "model name 'two--c=1' is not allowed"),
@@ -137,6 +138,7 @@ def test_a_value_has_the_type_of_its_default(default, value, fits):
         ("c=1e-3 d=-2E5 e=.5 f=1e-3x", {"c": 0.001, "d": -200000.0, "e": 0.5, "f": "1e-3x"}),
         ("flag=true none=null word='a b'", {"flag": True, "none": None, "word": "a b"}),
         ("steps={a: 1}", {"steps": {"a": 1}}),
+        ("c=2020-01-01 d=2020-13-45 p=inf", {"c": "2020-01-01", "d": "2020-13-45", "p": "inf"}),
     ],
 )
 def test_overrides_are_yaml(text, values):
@@ -150,7 +152,14 @@ def test_overrides_are_yaml(text, values):
         ("image=", "'image=' is not a parameter; write KEY=VALUE"),
         ("3=image", "'3=image' is not a parameter"),
         ("image=1 image=2", "parameter image is given twice"),
-        ("eps=[0.1", r"parameter eps is '\[0.1'; allowed is a number, a word or a \[list\]"),
+        ("eps=[0.1", r"parameter eps is '\[0.1'; allowed is a finite number, a word or a \[list\]"),
+        ("c=.nan", "parameter c is '.nan'; allowed is a finite number"),
+        ("c=1e999", "parameter c is '1e999'; allowed is a finite number"),
+        ("eps=[0.1, -.inf]", r"parameter eps is '\[0.1, -.inf\]'; allowed is a finite number"),
+        ("c=!!timestamp 2020-01-01", "parameter c is '!!timestamp 2020-01-01'; allowed is a finite number"),
+        ("c=!!timestamp 2020-13-45", "parameter c is '!!timestamp 2020-13-45'; allowed is a finite number"),
+        ("eps=&a [*a]", r"parameter eps is '&a \[\*a\]'; allowed is a finite number"),
+        ("m={a: 1, 2: 3}", "parameter m is '{a: 1, 2: 3}'; allowed is a finite number"),
         ("m={a: 1, a: 2}", "the key 'a' is given twice"),
     ],
 )

@@ -2,16 +2,22 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from conftest import DRAW, HERE, Project, epochs, notebook
+from toys import toy_recipe, write_archive
 
-from paperlib import pipeline
+from paperlib import experiments, pipeline
+from paperlib.__main__ import main
+from paperlib.data import DataError, data_dir, load
+from paperlib.zoo import ZooError
 
 # --- what reruns ---------------------------------------------------------------------------------------------------
 
@@ -59,6 +65,28 @@ def test_a_model_whose_examples_come_from_another_follows_it(project):
     project.edit("experiments.yml", "one: {data: toy, epochs: 3", "one: {data: toy, epochs: 4")
     project.make()
     assert epochs(project)["one 0"] == 2 and epochs(project)["two 0"] == 2
+
+
+def test_other_data_retrain_and_redraw_and_the_same_data_elsewhere_do_not(project):
+    archive = project.root / "build" / "data" / "toy.npz"
+    archive.parent.mkdir(parents=True)
+    archive.write_text("first")
+    project.make()
+    # as large as before, and older
+    archive.write_text("other")
+    os.utime(archive, (1e9, 1e9))
+    project.make()
+    assert set(epochs(project).values()) == {2}
+    assert sorted(project.lines("executed.txt")) == ["fig01", "fig01", "fig02", "fig02"]
+    archive.touch()
+    project.make()
+    archive.rename(project.root / "toy.npz")
+    project.make(PAPERLIB_DATA=".")
+    assert set(epochs(project).values()) == {2}
+    assert len(project.lines("executed.txt")) == 4
+    # without its archive the toy is embedded
+    project.make()
+    assert set(epochs(project).values()) == {3}
 
 
 def test_a_comment_in_the_training_code_retrains_nothing_but_a_change_does(project):
@@ -222,6 +250,9 @@ def test_a_wrong_experiment_is_refused_before_anything_runs(project, old, new, s
         (("figure", "fig02", "--set", "epochs=0"), "epochs is 0; allowed is at least 1"),
         (("execute", "fig01", "image=3"), "add --out DIR or use figure"),
         (("train", "three"), "there is no model of profile quick called 'three'"),
+        (("train", "one", "three"), "there is no model of profile quick called 'three'"),
+        (("train", "one", "--device", "foo"), "device is 'foo'; allowed are cpu"),
+        (("train", "one", "--device", "cuda"), "device is 'cuda'; allowed are cpu"),
     ],
 )
 def test_a_wrong_command_is_refused_before_anything_runs(project, arguments, sentence):
@@ -229,6 +260,16 @@ def test_a_wrong_command_is_refused_before_anything_runs(project, arguments, sen
     assert status == 2
     assert said.startswith("paperlib: ") and said.count("\n") == 1 and sentence in said
     assert not project.build.exists()
+
+
+@pytest.mark.parametrize("command", [("figure", "fig02", "--set", "c=1e6"), ("train", "two--c=1e6"), ("execute", "fig02")])
+def test_a_training_that_diverges_is_one_sentence_whichever_command_asked_for_it(project, command):
+    if command[0] == "execute":
+        project.edit("experiments.yml", "c: 0.5", "c: 1e6")
+    status, said = project.run(*command)
+    assert status == 2
+    assert re.match(r"paperlib: two\S*: the loss is nan in epoch 1; lower lr or c$", said.splitlines()[-1])
+    assert "Traceback" not in said
 
 
 # --- one figure again ----------------------------------------------------------------------------------------------
@@ -254,6 +295,27 @@ def test_one_artifact_can_be_executed_alone(project):
     assert status == 0, said
     assert said.rstrip().endswith("build/quick/notebooks/fig01.ipynb")
     assert set(epochs(project)) == {"one 0", "one 1", "one 2"}
+
+
+def test_an_artifact_executed_alone_follows_its_recipes_and_data_but_not_the_training_code(project):
+    assert project.run("execute", "fig02")[0] == 0
+    assert project.run("execute", "fig02")[0] == 0
+    assert project.lines("executed.txt") == ["fig02"]
+    project.edit("paperlib/train.py", "pause: float = 0.0", "pause: float = 0.1")
+    project.edit("experiments.yml", "c: 0.5", "c: 0.6")
+    assert project.run("execute", "fig02")[0] == 0
+    assert epochs(project)["two 0"] == 2 and epochs(project)["one 0"] == 1
+    assert project.lines("executed.txt") == ["fig02", "fig02"]
+    assert '"c": 0.6' in json.loads((project.build / "results" / "fig02.json").read_text())["values"]["weights"]["ours"]
+
+
+def test_an_artifact_executed_alone_follows_a_model_s_source(project):
+    project.edit("experiments.yml", "c: 0.5", "c: 0.5, source: one")
+    assert project.run("execute", "fig02")[0] == 0
+    project.edit("experiments.yml", "one: {data: toy, epochs: 3", "one: {data: toy, epochs: 4")
+    project.edit("experiments.yml", "natural: one, ours: two", "ours: two")
+    assert project.run("execute", "fig02")[0] == 0
+    assert epochs(project)["one 0"] == 2 and epochs(project)["two 0"] == 2
 
 
 def test_a_recipe_field_retrains_only_the_models_that_set_it(project):
@@ -331,6 +393,88 @@ def test_make_without_a_registry_says_so_and_can_be_repeated(with_make, tmp_path
         assert status == 2
         assert "The installation failed (see above): a package registry must be reachable" in said
     assert not (with_make.root / ".venv" / "installed").exists()
+
+
+# --- data and checkpoints of the library itself --------------------------------------------------------------------
+
+
+@pytest.fixture
+def real(tmp_path, monkeypatch):
+    """A profile with one tiny network on an archive; the network's checkpoint, which is not there yet."""
+    write_archive(tmp_path / "tiny.npz")
+    recipe = toy_recipe(data=str(tmp_path / "tiny.npz"), network="linear", epochs=1).to_dict()
+    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "build"))
+    monkeypatch.setattr(experiments, "load", lambda: {"recipes": {"quick": {"net": recipe}}, "artifacts": {}})
+    load.cache_clear()
+    yield tmp_path / "build" / "quick" / "models" / "net.safetensors"
+    load.cache_clear()
+
+
+@pytest.mark.parametrize("options", [(), ("--rebuild",)])
+def test_a_device_that_is_not_there_is_refused_and_the_checkpoint_stays(real, options, capsys):
+    pipeline.train("net", "quick")
+    before = {path: path.read_bytes() for path in real.parent.iterdir()}
+    capsys.readouterr()
+    assert main(["train", "net", *options, "--device", "foo"]) == 2
+    assert re.fullmatch(r"paperlib: device is 'foo'; allowed are (cuda, )?cpu.*\n", capsys.readouterr().err)
+    assert {path: path.read_bytes() for path in real.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("of_other_code", [False, True])
+def test_a_checkpoint_with_an_unreadable_card_is_rebuilt(real, of_other_code, capsys):
+    weights = pipeline.train("net", "quick").read_bytes()
+    real.with_suffix(".json").write_text("{")
+    assert main(["train", "net"]) == 2
+    assert "net.json is not a readable card" in capsys.readouterr().err
+    if of_other_code:
+        real.with_suffix(".made_of").write_text("other code")
+    assert main(["train", "net", "--rebuild"]) == 0
+    assert real.read_bytes() == weights and json.loads(real.with_suffix(".json").read_text())["name"] == "net"
+
+
+def test_a_trained_model_is_of_its_recipe_and_data_and_broken_cards_say_so(real, tmp_path):
+    assert not pipeline.is_trained("net", "quick")
+    pipeline.train("net", "quick")
+    real.with_suffix(".made_of").unlink()
+    assert pipeline.is_trained("net", "quick")
+    recipe = experiments.load()["recipes"]["quick"]["net"]
+    recipe["seed"] = 1
+    assert not pipeline.is_trained("net", "quick")
+    recipe["seed"] = 0
+    write_archive(tmp_path / "tiny.npz", n=48)
+    load.cache_clear()
+    assert not pipeline.is_trained("net", "quick")
+    real.with_suffix(".json").write_text("{")
+    with pytest.raises(ZooError, match="net.json is not a readable card"):
+        pipeline.is_trained("net", "quick")
+
+
+def test_archives_of_one_name_are_two_data_sets_and_a_replaced_or_lost_one_is_noticed(real, tmp_path):
+    def sha256(folder: str) -> str:
+        load.cache_clear()
+        return pipeline.data(str(tmp_path / folder / "my.npz"), "quick")["sha256"]
+
+    for folder, n in (("a", 40), ("b", 48)):
+        (tmp_path / folder).mkdir()
+        write_archive(tmp_path / folder / "my.npz", n=n)
+    first, second = sha256("a"), sha256("b")
+    assert first == load(str(tmp_path / "a" / "my.npz")).sha256 != second
+    (tmp_path / "b" / "my.npz").replace(tmp_path / "a" / "my.npz")
+    assert sha256("a") == second
+    with pytest.raises(DataError, match="b/my.npz does not exist"):
+        sha256("b")
+
+
+def test_a_stamp_of_embedded_data_holds_and_one_without_its_archive_is_renewed(real, tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPERLIB_DATA", str(tmp_path))
+    of_others = {"name": "mnist", "sha256": "ab" * 32, "n": {}}
+    pipeline.write_atomic(pipeline.stamp("quick", "data", "mnist"), json.dumps(of_others))
+    assert pipeline.data("mnist", "quick") == of_others
+    images = np.zeros((20, 28, 28), np.uint8)
+    labels = np.arange(20) % 10
+    write_archive(data_dir() / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    found = pipeline.data("mnist", "quick")
+    assert found["sha256"] == load("mnist").sha256 and found["archive"]["path"] == str(tmp_path / "mnist.npz")
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------

@@ -149,6 +149,15 @@ def test_the_state_of_a_former_recipe_is_not_gone_on_from(house):
     assert torch.equal(resumed, weights(house.get(rebuild=True).model))
 
 
+def test_a_rebuild_keeps_the_old_checkpoint_even_if_it_is_interrupted(house):
+    old = house.get()
+    with pytest.raises(OutOfTime):
+        house.get(rebuild=True, budget=1e-9)
+    aside = house.models / f"toy.{old.sha256[:8]}.safetensors"
+    assert house.names() == {"toy.state.pt", aside.name, aside.with_suffix(".json").name}
+    assert torch.equal(weights(zoo.load(aside).model), weights(old.model))
+
+
 # Broken and foreign files. Each is refused with its name, stays as it is, and is made anew only when asked.
 
 
