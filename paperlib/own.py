@@ -1,19 +1,23 @@
 """The reader's own network: any ``nn.Module`` on images in [0, 1], measured as the paper's networks are.
 
 A network is named ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``; the function takes no argument and returns the
-module. Weights come from a ``.safetensors`` file or a state dictionary that ``torch.save`` wrote.
+module. Weights come from a ``.safetensors`` file or a state dictionary that ``torch.save`` wrote, alone or as the only
+one in a dictionary, as in ``{"model": ..., "epoch": 3}``.
 """
 
 import importlib
 import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
+from textwrap import shorten
+from types import ModuleType
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from paperlib import data, evaluate, indicator, surface
 from paperlib.objective import SURFACES
@@ -24,15 +28,38 @@ class NetworkError(ValueError):
     """A network or its weights that cannot be loaded; one sentence that names it."""
 
 
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Whatever the reader's code or file raises inside the block is a NetworkError: ``what``, and the reason."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        said = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".: ")
+        raise NetworkError(f"{what} ({': '.join(filter(None, [type(error).__name__, said]))})") from error
+
+
+# Loading.
+
+
 def network(where: str, weights: str = "") -> nn.Module:
-    """The network that ``where`` names, in eval mode, with ``weights`` if given. Raises NetworkError."""
+    """The network that ``where`` names, in eval mode, with ``weights`` if given. Raises NetworkError.
+
+    A file's imports are found beside it, as those of a script are.
+    """
     source, _, function = where.rpartition(":")
     if not source or not function:
         raise NetworkError(f"network is {where!r}; allowed is FILE.py:FUNCTION or package.module:FUNCTION")
-    make = getattr(_module(source), function, None)
-    if not callable(make):
-        raise NetworkError(f"network is {where!r}, but {source} has no function {function!r}")
-    model = make()
+    folder = str(Path(source).resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        make = getattr(_module(source), function, None)
+        if not callable(make):
+            raise NetworkError(f"network is {where!r}, but {source} has no function {function!r}")
+        with _named(f"network is {where!r}, but calling {function}() failed"):
+            model = make()
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
     if not isinstance(model, nn.Module):
         raise NetworkError(f"network is {where!r}, which returned {type(model).__name__}; allowed is an nn.Module")
     if weights:
@@ -40,18 +67,19 @@ def network(where: str, weights: str = "") -> nn.Module:
     return model.eval()
 
 
-def _module(source: str):
+def _module(source: str) -> ModuleType:
     if not source.endswith(".py"):
-        try:
+        with _named(f"network module {source!r} cannot be imported"):
             return importlib.import_module(source)
-        except ModuleNotFoundError as error:
-            raise NetworkError(f"network module {source!r} cannot be imported ({error})") from error
-    path = Path(source)
+    path = Path(source).resolve()
     if not path.is_file():
         raise NetworkError(f"network file {source} does not exist")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # dataclasses look their module up under this name; a dot in it would make the file part of a package
+    name = str(path).replace(".", "_")
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    with _named(f"network file {source} cannot be imported"):
+        spec.loader.exec_module(module)
     return module
 
 
@@ -59,11 +87,37 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Fill ``model`` from a ``.safetensors`` file or a saved state dictionary. Raises NetworkError, naming the file."""
     if not path.is_file():
         raise NetworkError(f"weights file {path} does not exist")
+    plain = path.suffix == ".safetensors"
+    with _named(f"weights file {path} is not {'a .safetensors file' if plain else 'a state dictionary of torch.save'}"):
+        found = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
+    weights = _state_dict(found, path)
     try:
-        plain = path.suffix == ".safetensors"
-        model.load_state_dict(load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True))
-    except (SafetensorError, RuntimeError, OSError, EOFError, TypeError, AttributeError, UnpicklingError) as error:
-        raise NetworkError(f"weights file {path} does not fit the network: {str(error).splitlines()[0]}") from error
+        model.load_state_dict(weights)
+    except Exception as error:
+        # the first line only names the class; each further one is a kind of misfit with its keys
+        misfits = [shorten(line, 160, placeholder=" ...").rstrip(".") for line in str(error).splitlines()]
+        reason = "; ".join(misfits[1:4] or misfits or [type(error).__name__])
+        raise NetworkError(f"weights file {path} does not fit the network: {reason}") from error
+
+
+def _state_dict(found: object, path: Path) -> dict[str, Tensor]:
+    """What a file held, if it is a state dictionary, or else the only one in it."""
+
+    def fits(value: object) -> bool:
+        return isinstance(value, dict) and bool(value) and all(
+            isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in value.items()
+        )  # fmt: skip
+
+    held = type(found).__name__
+    if isinstance(found, dict):
+        candidates = [value for value in (found, *found.values()) if fits(value)]
+        if len(candidates) == 1:
+            return candidates[0]
+        held = f"a dictionary with {shorten(', '.join(map(repr, found)), 160, placeholder=' ...') or 'nothing in it'}"
+    raise NetworkError(f"weights file {path} holds {held}; allowed is a state dictionary, or a dictionary with one in it")
+
+
+# Measuring.
 
 
 def images(name: str, n: int | None) -> tuple[data.Dataset, data.Split]:

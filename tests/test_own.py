@@ -1,6 +1,8 @@
 """The reader's own network: loading it, refusing it in one sentence, measuring it from the command line."""
 
 import json
+import re
+import sys
 
 import pytest
 import torch
@@ -23,24 +25,37 @@ def wrong():
 
 def narrow():
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 3))
+
+def wide(width):
+    return nn.Linear(784, width)
+
+def silent():
+    raise AssertionError
+
+def leaving():
+    raise SystemExit(0)
 """
+WEIGHTS = {"1.weight": torch.full((10, 784), 0.5), "1.bias": torch.arange(10.0)}
 
 
 @pytest.fixture
 def source(tmp_path):
-    """A file with three functions, of which one returns a usable network."""
+    """A file with functions of which one returns a usable network."""
     path = tmp_path / "mine.py"
     path.write_text(SOURCE)
     return path
 
 
+# Loading.
+
+
 def test_network_and_weights_are_loaded(source, tmp_path):
-    weights = {"1.weight": torch.full((10, 784), 0.5), "1.bias": torch.arange(10.0)}
-    save_file(weights, tmp_path / "w.safetensors")
-    torch.save(weights, tmp_path / "w.pt")
-    for file in ("w.safetensors", "w.pt"):
+    save_file(WEIGHTS, tmp_path / "w.safetensors")
+    torch.save(WEIGHTS, tmp_path / "w.pt")
+    torch.save({"model": WEIGHTS, "epoch": 3, "optimizer": {"state": {}, "param_groups": []}}, tmp_path / "inside.pt")
+    for file in ("w.safetensors", "w.pt", "inside.pt"):
         model = own.network(f"{source}:linear", str(tmp_path / file))
-        assert torch.equal(model[1].weight, weights["1.weight"]) and not model.training
+        assert torch.equal(model[1].weight, WEIGHTS["1.weight"]) and not model.training
 
 
 @pytest.mark.parametrize(
@@ -51,11 +66,47 @@ def test_network_and_weights_are_loaded(source, tmp_path):
         ("{}:absent", "no function 'absent'"),
         ("{}:wrong", "returned str; allowed is an nn.Module"),
         ("no_such_module:make", "cannot be imported"),
+        (".foo:network", r"network module '\.foo' cannot be imported \(TypeError: "),
+        ("{}:wide", r"calling wide\(\) failed \(TypeError: wide\(\) missing 1 required positional argument: 'width'\)"),
+        ("{}:silent", r"calling silent\(\) failed \(AssertionError\)"),
+        ("{}:leaving", r"calling leaving\(\) failed \(SystemExit: 0\)"),
     ],
 )
 def test_a_network_that_cannot_be_loaded_is_refused(source, where, said):
     with pytest.raises(own.NetworkError, match=said):
         own.network(where.format(source))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def (", "SyntaxError: "),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("from .layers import Block", "ImportError: attempted relative import with no known parent package"),
+        ("raise KeyError", "KeyError)"),
+        ("import sys; sys.exit()", "SystemExit)"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_refused_by_name(tmp_path, line, reason):
+    (tmp_path / "broken.py").write_text(f"{line}\n")
+    with pytest.raises(own.NetworkError, match=re.escape(f"broken.py cannot be imported ({reason}")):
+        own.network(f"{tmp_path / 'broken.py'}:network")
+
+
+def test_a_file_may_hold_dataclasses_and_import_its_neighbours(tmp_path):
+    before = list(sys.path)
+    (tmp_path / "neighbouring_layers.py").write_text("from torch import nn\nBlock = nn.Flatten\n")
+    (tmp_path / "later_layers.py").write_text("width = 10\n")
+    (tmp_path / "my.net.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom typing import ClassVar\n"
+        "from torch import nn\nfrom neighbouring_layers import Block\n"
+        "@dataclass\nclass Shape:\n    inputs: int = 784\n    kind: ClassVar[str] = 'grey'\n"
+        "def network():\n    from later_layers import width\n"
+        "    return nn.Sequential(Block(), nn.Linear(Shape().inputs, width))\n"
+    )
+    assert own.network(f"{tmp_path / 'my.net.py'}:network")[1].out_features == 10
+    assert sys.path == before
 
 
 def test_weights_that_do_not_fit_are_refused_by_name(source, tmp_path):
@@ -66,12 +117,37 @@ def test_weights_that_do_not_fit_are_refused_by_name(source, tmp_path):
             own.network(f"{source}:linear", str(tmp_path / file))
 
 
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"1.weight": torch.zeros(10, 784)}, r'does not fit the network: Missing key\(s\) in state_dict: "1.bias"$'),
+        (WEIGHTS | {"1.bias": torch.zeros(3)}, r"size mismatch for 1\.bias: .*\[3\]\) from .*\[10\]\)$"),
+        ({"model": {"2.bias": torch.zeros(3)}}, r'"1\.bias"; Unexpected key\(s\) in state_dict: "2\.bias"$'),
+        ({"model": WEIGHTS, "ema": WEIGHTS}, "holds a dictionary with 'model', 'ema'; allowed is a state dictionary, or"),
+        ({"epoch": 3}, "holds a dictionary with 'epoch'; allowed"),
+        ({}, "holds a dictionary with nothing in it; allowed"),
+        (torch.zeros(3), "holds Tensor; allowed is a state dictionary"),
+        (nn.Linear(2, 2), r"is not a state dictionary of torch\.save \(UnpicklingError: Weights only load failed\)$"),
+    ],
+)
+def test_what_a_weights_file_holds_instead_is_said(source, tmp_path, held, said):
+    torch.save(held, tmp_path / "w.pt")
+    with pytest.raises(own.NetworkError, match=r"^weights file \S*w\.pt .*" + said):
+        own.network(f"{source}:linear", str(tmp_path / "w.pt"))
+
+
+# Fitting.
+
+
 def test_a_network_for_other_images_or_classes_is_refused(source):
     dataset, split = own.images("digits", 4)
     with pytest.raises(own.NetworkError, match=r"K >= 10"):
         own.check_fit(own.network(f"{source}:narrow"), split, dataset.classes)
     with pytest.raises(own.NetworkError, match="does not take images of shape"):
         own.check_fit(nn.Sequential(nn.Flatten(), nn.Linear(5, 10)), split, dataset.classes)
+
+
+# Measuring.
 
 
 def test_commands_measure_a_network(source, tmp_path, capsys):
