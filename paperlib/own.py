@@ -7,9 +7,12 @@ one in a dictionary, as in ``{"model": ..., "epoch": 3}``.
 
 import importlib
 import importlib.util
+import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from textwrap import shorten
 from types import ModuleType
@@ -22,6 +25,8 @@ from torch import Tensor, nn
 from paperlib import data, evaluate, indicator, surface
 from paperlib.objective import SURFACES
 from paperlib.state import check_batch, evaluating, reject
+
+PICTURES = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
 
 class NetworkError(ValueError):
@@ -117,13 +122,48 @@ def _state_dict(found: object, path: Path) -> dict[str, Tensor]:
     raise NetworkError(f"weights file {path} holds {held}; allowed is a state dictionary, or a dictionary with one in it")
 
 
-# Measuring.
+# What can be measured, and how.
 
 
 def images(name: str, n: int | None) -> tuple[data.Dataset, data.Split]:
     """A data set and its first ``n`` test images."""
     dataset = data.load(name)
     return dataset, dataset.test.first(None if n is None else min(n, len(dataset.test)))
+
+
+def check_options(options: dict, dataset: data.Dataset | None = None, split: data.Split | None = None) -> None:
+    """InputError for the first option, by name, that no measurement here can take; others, and None, are left alone.
+
+    ``eps`` and ``step_size`` are in the data's unit, so that their largest value is known only with ``dataset``, as that of
+    ``image`` is only with ``split``.
+    """
+    ranges = {
+        "n": (1, math.inf), "seed": (0, 2**63 - 1), "pgd_steps": (0, math.inf), "steps": (2, 1000),
+        "image": (0, math.inf if split is None else len(split) - 1),
+    }  # fmt: skip
+    for name, (low, high) in ranges.items():
+        value = options.get(name)
+        allowed = f"{low} to {high}" if high < math.inf else f"at least {low}"
+        reject(value is not None and not low <= value <= high, f"{name} is {value}; allowed is {allowed}")
+    objective = options.get("objective", "decision")
+    reject(objective not in SURFACES, f"objective is {objective!r}; allowed are {', '.join(SURFACES)}")
+    for name in ("eps", "step_size"):
+        value = options.get(name)
+        sizes = value if isinstance(value, list) else [value]
+        largest = 255 if dataset is None else dataset.pixel_scale
+        # NaN compares with nothing
+        fits = value is None or sizes and all(a < b for a, b in pairwise([0, *sizes])) and sizes[-1] <= largest
+        allowed = "are rising numbers" if isinstance(value, list) else "is a number"
+        reject(not fits, f"{name} is {value}; allowed {allowed} above 0, at most 1 for grey images and 255 for colour")
+
+
+def check_out(path: Path, suffixes: tuple[str, ...] = ()) -> None:
+    """InputError unless a file, with one of the suffixes if there are any, can be written at ``path``."""
+    reject(path.is_dir(), f"out is {path}, which is a folder; allowed is a file")
+    writable = path.parent.is_dir() and os.access(path.parent, os.W_OK)
+    reject(not writable, f"out is {path}; allowed is a file in a folder that exists and can be written to")
+    wrong = bool(suffixes) and path.suffix.lower() not in suffixes
+    reject(wrong, f"out is {path}; allowed is a file name that ends in {', '.join(suffixes)}")
 
 
 def check_fit(model: nn.Module, split: data.Split, classes: int) -> None:
@@ -140,10 +180,15 @@ def check_fit(model: nn.Module, split: data.Split, classes: int) -> None:
         raise NetworkError(f"the network returns {shape} for one image; allowed are logits (1, K) with K >= {classes}")
 
 
-def robustness(model: nn.Module, dataset: data.Dataset, split: data.Split, *, eps: list[float], step_size: float,
-               seed: int = 0, pgd_steps: int = 40) -> dict:  # fmt: skip
-    """One row of Table 1 with the worst case and the masking checks, sizes in the data's unit."""
+def robustness(model: nn.Module, dataset: data.Dataset, split: data.Split, *, eps: list[float],
+               step_size: float | None = None, seed: int = 0, pgd_steps: int = 40) -> dict:  # fmt: skip
+    """One row of Table 1 with the worst case and the masking checks, sizes in the data's unit.
+
+    ``step_size`` is a quarter of the largest ``eps`` unless given. Raises InputError or NetworkError before any attack.
+    """
+    check_options({"eps": eps, "step_size": step_size, "seed": seed, "pgd_steps": pgd_steps}, dataset)
     check_fit(model, split, dataset.classes)
+    step_size = eps[-1] / 4 if step_size is None else step_size
     generator = torch.Generator().manual_seed(seed)
     values, _ = evaluate.robustness(
         model, split.x, split.y, eps=eps, step_size=step_size, pixel_scale=dataset.pixel_scale, pgd_steps=pgd_steps,
@@ -158,6 +203,7 @@ def robustness(model: nn.Module, dataset: data.Dataset, split: data.Split, *, ep
 
 def indicators(model: nn.Module, dataset: data.Dataset, split: data.Split, *, eps: float) -> dict:
     """Medians of the indicator over the images, without any attack; ``eps`` in the data's unit."""
+    check_options({"eps": eps}, dataset)
     check_fit(model, split, dataset.classes)
     report = indicator.report(model, split.x, split.y, eps=dataset.to_input(eps))
     share = report.pop("linear_robust")
@@ -165,16 +211,16 @@ def indicators(model: nn.Module, dataset: data.Dataset, split: data.Split, *, ep
     return medians | {"linear_robust": evaluate.wilson(int(share.sum()), len(share))}
 
 
-def plane(model: nn.Module, dataset: data.Dataset, split: data.Split, *, image: int, extent: float, steps: int,
+def plane(model: nn.Module, dataset: data.Dataset, split: data.Split, *, image: int, eps: float, steps: int,
           objective: str = "decision", seed: int = 0) -> surface.Surface:  # fmt: skip
-    """The surface around one test image: alpha along the signs of the C&W gradient, beta along random signs."""
-    reject(objective not in SURFACES, f"objective is {objective!r}; allowed are {', '.join(SURFACES)}")
-    reject(not 0 <= image < len(split), f"image is {image}; allowed are 0 to {len(split) - 1}")
-    reject(extent <= 0 or steps < 2, f"extent is {extent} and steps is {steps}; allowed are > 0 and >= 2")
-    check_fit(model, split, dataset.classes)
+    """The surface around one test image: alpha along the signs of the C&W gradient, beta along random signs,
+    ``steps`` points from -eps to eps each; ``eps`` in the data's unit."""
+    asked = {"image": image, "eps": eps, "steps": steps, "objective": objective, "seed": seed}
+    check_options(asked, dataset, split)
     x, y = split.x[image : image + 1], split.y[image : image + 1]
+    check_fit(model, split, dataset.classes)
     u = surface.adversarial_direction(model, x, y)
     v = surface.random_direction(x, generator=torch.Generator().manual_seed(seed))
-    axis = np.linspace(-1, 1, steps) * dataset.to_input(extent)
+    axis = np.linspace(-1, 1, steps) * dataset.to_input(eps)
     f = surface.input_function(model, int(y), SURFACES[objective])
     return surface.surface(f, x[0], surface.same_norm(u)[0], v[0], alpha=axis, beta=axis, clip=(0, 1), progress=True)

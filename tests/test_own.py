@@ -4,13 +4,15 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from paperlib import own
+from paperlib import evaluate, own, plot, surface
 from paperlib.__main__ import main
+from paperlib.state import InputError
 
 SOURCE = """
 import torch
@@ -147,6 +149,21 @@ def test_a_network_for_other_images_or_classes_is_refused(source):
         own.check_fit(nn.Sequential(nn.Flatten(), nn.Linear(5, 10)), split, dataset.classes)
 
 
+class Through(nn.Module):
+    """``f`` of a linear layer and the flat images."""
+
+    def __init__(self, f):
+        super().__init__()
+        self.linear, self.f = nn.Linear(784, 10), f
+
+    def forward(self, x):
+        return self.f(self.linear, x.flatten(1))
+
+
+def refusing(linear, x):
+    raise AssertionError
+
+
 # Measuring.
 
 
@@ -160,9 +177,103 @@ def test_commands_measure_a_network(source, tmp_path, capsys):
     assert main(["surface", *which, "--eps", "0.3", "--steps", "5", "--out", str(tmp_path / "s.png")]) == 0
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     assert "clean" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"mine.py", "e.json", "i.json", "s.png"}
 
 
-def test_a_wrong_option_is_one_sentence(source, capsys):
-    which = ["--network", f"{source}:linear", "--data", "digits", "--n", "5"]
-    assert main(["evaluate", *which, "--eps", "0.2", "0.1"]) == 2
-    assert capsys.readouterr().err.startswith("paperlib: eps is [0.2, 0.1]; allowed are rising positive numbers")
+def test_the_step_is_a_quarter_of_the_largest_eps_unless_given(monkeypatch):
+    dataset, split = own.images("digits", 2)
+    steps = []
+    monkeypatch.setattr(evaluate, "robustness", lambda *_, step_size, **__: (steps.append(step_size) or {}, {}))
+    monkeypatch.setattr(evaluate, "masking", lambda *_, **__: {})
+    model = Through(lambda linear, x: linear(x))
+    own.robustness(model, dataset, split, eps=[0.1, 0.2])
+    own.robustness(model, dataset, split, eps=[0.1, 0.2], step_size=0.01)
+    assert steps == [0.05, 0.01]
+
+
+@pytest.mark.parametrize("suffix", own.PICTURES)
+def test_every_picture_that_is_allowed_can_be_written(tmp_path, suffix):
+    axis = np.linspace(-1, 1, 3)
+    plane = surface.Surface(axis[:, None] + axis, axis, axis, "")
+    path = plot.save_plane(plane, tmp_path / f"s{suffix}", objective="decision")
+    assert path.stat().st_size > 0 and [path] == list(tmp_path.iterdir())
+
+
+# Options.
+
+NONE = ["--network", "absent.py:network", "--data", "absent.npz"]  # a wrong option is told before either is looked for
+SIZES = "above 0, at most 1 for grey images and 255 for colour"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("evaluate --eps 0.2 0.1", f"eps is [0.2, 0.1]; allowed are rising numbers {SIZES}"),
+        ("evaluate --eps 0.1 0.1", "eps is [0.1, 0.1]; allowed are rising"),
+        ("evaluate --eps 0.1 nan", "eps is [0.1, nan]; allowed are rising"),
+        ("evaluate --eps -1 0.1", "eps is [-1.0, 0.1]; allowed are rising"),
+        ("evaluate --eps 1 256", "eps is [1.0, 256.0]; allowed are rising"),
+        ("indicator --eps 0", f"eps is 0.0; allowed is a number {SIZES}"),
+        ("indicator --eps inf", "eps is inf; allowed is a number"),
+        ("indicator --eps -0.1", "eps is -0.1; allowed is a number"),
+        ("surface --eps nan", "eps is nan; allowed is a number"),
+        ("evaluate --eps 0.1 --step-size 0", f"step_size is 0.0; allowed is a number {SIZES}"),
+        ("evaluate --eps 0.1 --step-size -1", "step_size is -1.0; allowed is a number"),
+        ("evaluate --eps 0.1 --step-size nan", "step_size is nan; allowed is a number"),
+        ("evaluate --eps 0.1 --pgd-steps -1", "pgd_steps is -1; allowed is at least 0"),
+        ("evaluate --eps 0.1 --seed -1", "seed is -1; allowed is 0 to 9223372036854775807"),
+        ("surface --eps 0.1 --seed 9223372036854775808", "seed is 9223372036854775808; allowed is 0 to"),
+        ("indicator --eps 0.1 --n 0", "n is 0; allowed is at least 1"),
+        ("indicator --eps 0.1 --n -2", "n is -2; allowed is at least 1"),
+        ("surface --eps 0.1 --steps 1", "steps is 1; allowed is 2 to 1000"),
+        ("surface --eps 0.1 --steps 100000", "steps is 100000; allowed is 2 to 1000"),
+        ("surface --eps 0.1 --image -1", "image is -1; allowed is at least 0"),
+        ("surface --eps 0.1 --objective cw", "objective is 'cw'; allowed are decision, loss"),
+        ("surface --eps 0.1 --out s.doc", "out is s.doc; allowed is a file name that ends in .png, .pdf"),
+        ("surface --eps 0.1 --out surface", "out is surface; allowed is a file name that ends in .png, .pdf"),
+        ("surface --eps 0.1 --out .", "out is ., which is a folder; allowed is a file"),
+        ("indicator --eps 0.1 --out absent/i.json", "out is absent/i.json; allowed is a file in a folder that exists"),
+        ("evaluate --eps 0.1 --out /", "out is /, which is a folder"),
+        # known only with the data
+        ("indicator --eps 8 --data digits", "eps is 8.0; allowed is a number"),
+        ("evaluate --eps 0.1 --step-size 1.5 --data digits", "step_size is 1.5; allowed is a number"),
+        ("surface --eps 0.1 --image 5 --n 5 --data digits", "image is 5; allowed is 0 to 4"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence_before_any_work(command, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name, *options = command.split()
+    assert main([name, *NONE, *options]) == 2
+    assert re.fullmatch(re.escape(f"paperlib: {said}") + r"[^\n]*\n", capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stored_model_takes_no_weights(capsys):
+    which = ["--model", "digits-natural", "--eps", "0.1"]
+    assert main(["indicator", *which, "--weights", "w.pt"]) == 2
+    said = "paperlib: weights is w.pt, but model digits-natural has its own; allowed are weights with a network\n"
+    assert capsys.readouterr().err == said
+    assert main(["surface", "--model", "", "--data", "digits", "--eps", "0.1"]) == 2
+    assert "model of profile quick" in capsys.readouterr().err
+
+
+def test_sizes_in_a_call_are_checked_too():
+    dataset, split = own.images("digits", 2)
+    model = Through(refusing)
+    for measure, wrong in ((own.indicators, {"eps": 2.0}), (own.robustness, {"eps": [0.1], "step_size": 0.0}),
+                           (own.plane, {"eps": 0.1, "image": 2, "steps": 3})):  # fmt: skip
+        with pytest.raises(InputError, match="allowed is"):
+            measure(model, dataset, split, **wrong)
+
+
+def test_an_interrupted_picture_leaves_nothing(source, tmp_path, monkeypatch):
+    def half(plane, path, **_):
+        path.write_bytes(b"\x89PN")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plot, "save_plane", half)
+    (tmp_path / "out").mkdir()
+    which = ["--network", f"{source}:linear", "--data", "digits", "--n", "1"]
+    out = ["--out", str(tmp_path / "out" / "s.png")]
+    assert main(["surface", *which, "--eps", "0.3", "--steps", "3", *out]) == 130
+    assert list((tmp_path / "out").iterdir()) == []
