@@ -213,14 +213,14 @@ def indicators(model: nn.Module, dataset: data.Dataset, split: data.Split, *, ep
 
 def plane(model: nn.Module, dataset: data.Dataset, split: data.Split, *, image: int, eps: float, steps: int,
           objective: str = "decision", seed: int = 0) -> surface.Surface:  # fmt: skip
-    """The surface around one test image: alpha along the signs of the C&W gradient, beta along random signs,
-    ``steps`` points from -eps to eps each; ``eps`` in the data's unit."""
+    """The surface around one test image: alpha along the signs of the C&W gradient, beta along random signs made
+    orthogonal to it, ``steps`` points from -eps to eps each; ``eps`` in the data's unit."""
     asked = {"image": image, "eps": eps, "steps": steps, "objective": objective, "seed": seed}
     check_options(asked, dataset, split)
     x, y = split.x[image : image + 1], split.y[image : image + 1]
     check_fit(model, split, dataset.classes)
-    u = surface.adversarial_direction(model, x, y)
-    v = surface.random_direction(x, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    u, v = surface.input_plane(model, x, y, direction="adversarial", generator=generator)
     axis = np.linspace(-1, 1, steps) * dataset.to_input(eps)
     f = surface.input_function(model, int(y), SURFACES[objective])
-    return surface.surface(f, x[0], surface.same_norm(u)[0], v[0], alpha=axis, beta=axis, clip=(0, 1), progress=True)
+    return surface.surface(f, x[0], u[0], v[0], alpha=axis, beta=axis, clip=(0, 1), progress=True)

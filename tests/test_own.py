@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from paperlib import evaluate, own, plot, surface
+from paperlib import data, evaluate, own, plot, surface
 from paperlib.__main__ import main
 from paperlib.state import InputError
 
@@ -189,6 +189,20 @@ def test_the_step_is_a_quarter_of_the_largest_eps_unless_given(monkeypatch):
     own.robustness(model, dataset, split, eps=[0.1, 0.2])
     own.robustness(model, dataset, split, eps=[0.1, 0.2], step_size=0.01)
     assert steps == [0.05, 0.01]
+
+
+def test_a_plane_moves_no_pixel_by_more_than_eps_along_the_gradient(monkeypatch):
+    dataset, directions = own.images("digits", 1)[0], []
+    split = data.Split(torch.full((1, 1, 28, 28), 0.5), torch.zeros(1, dtype=torch.long))
+    drawn = surface.surface
+    monkeypatch.setattr(surface, "surface", lambda f, o, u, v, **k: directions.extend((u, v)) or drawn(f, o, u, v, **k))
+    model = Through(lambda linear, x: nn.functional.pad(x[:, 400:410].sum(1, keepdim=True), (0, 9)))
+    found = own.plane(model, dataset, split, image=0, eps=0.2, steps=3)
+    # S, the sum of ten pixels, falls by 10 eps: the others' zero gradient makes these move no further
+    assert found.values[1].tolist() == pytest.approx([7, 5, 3], abs=1e-5)
+    u, v = directions
+    assert torch.equal(u.abs(), torch.ones(1, 28, 28)) and float((u * v).sum()) == pytest.approx(0, abs=1e-3)
+    assert float(v.norm()) == pytest.approx(28, rel=1e-5)
 
 
 @pytest.mark.parametrize("suffix", own.PICTURES)
