@@ -23,14 +23,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from paperlib import data, evaluate, indicator, surface
-from paperlib.objective import SURFACES
+from paperlib.objective import SURFACES, decision
 from paperlib.state import check_batch, evaluating, reject
 
+# images on which a network is tried before it is measured
+TRIED = 64
 PICTURES = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
 
 class NetworkError(ValueError):
-    """A network or its weights that cannot be loaded; one sentence that names it."""
+    """A network or its weights that cannot be loaded or measured; one sentence that names it."""
 
 
 @contextmanager
@@ -167,17 +169,33 @@ def check_out(path: Path, suffixes: tuple[str, ...] = ()) -> None:
 
 
 def check_fit(model: nn.Module, split: data.Split, classes: int) -> None:
-    """The network takes such images and has a logit for every class, or NetworkError."""
-    check_batch(split.x[:1], split.y[:1])
-    try:
-        with torch.no_grad(), evaluating(model):
-            Z = model(split.x[:1])
-    except (RuntimeError, ValueError) as error:
-        shape = tuple(split.x.shape[1:])
-        raise NetworkError(f"the network does not take images of shape {shape}: {str(error).splitlines()[0]}") from error
-    if not isinstance(Z, torch.Tensor) or Z.ndim != 2 or Z.shape[1] < classes:
-        shape = tuple(Z.shape) if isinstance(Z, torch.Tensor) else type(Z).__name__
-        raise NetworkError(f"the network returns {shape} for one image; allowed are logits (1, K) with K >= {classes}")
+    """NetworkError unless the network gives the first images finite logits, one for every class, and the margin has a
+    finite gradient with respect to each image."""
+    x, y = split.x[:TRIED].detach(), split.y[:TRIED]
+    check_batch(x, y)
+    x.requires_grad_(True)
+    n, least = len(x), max(classes, 2)
+    with _named(f"the network does not take images of shape {tuple(x.shape[1:])}"), torch.enable_grad(), evaluating(model):
+        Z = model(x)
+    if not isinstance(Z, Tensor) or Z.ndim != 2 or len(Z) != n or Z.shape[1] < least:
+        found = tuple(Z.shape) if isinstance(Z, Tensor) else type(Z).__name__
+        raise NetworkError(f"the network returns {found} for {n} images; allowed are logits ({n}, K) with K >= {least}")
+    _check_finite("the network's logits", Z)
+    J = None
+    if Z.requires_grad:
+        with _named("the margin of the network has no gradient"), torch.enable_grad():
+            (J,) = torch.autograd.grad(decision(Z, y).sum(), x, allow_unused=True)
+    if J is None:
+        raise NetworkError("the network's logits do not depend differentiably on the image, as under torch.no_grad() or "
+                           "after detach(); allowed is a forward pass that autograd can follow")  # fmt: skip
+    _check_finite("the gradients of its margin", J)
+
+
+def _check_finite(what: str, values: Tensor) -> None:
+    """NetworkError if any example's values hold NaN or infinity."""
+    broken = int((~values.isfinite()).reshape(len(values), -1).any(1).sum())
+    if broken:
+        raise NetworkError(f"{what} are not finite for {broken} of {len(values)} images; allowed are finite numbers")
 
 
 def robustness(model: nn.Module, dataset: data.Dataset, split: data.Split, *, eps: list[float],
@@ -202,10 +220,15 @@ def robustness(model: nn.Module, dataset: data.Dataset, split: data.Split, *, ep
 
 
 def indicators(model: nn.Module, dataset: data.Dataset, split: data.Split, *, eps: float) -> dict:
-    """Medians of the indicator over the images, without any attack; ``eps`` in the data's unit."""
+    """Medians of the indicator over the images, without any attack; ``eps`` in the data's unit.
+
+    Raises InputError, or NetworkError if the indicator of any image is not finite.
+    """
     check_options({"eps": eps}, dataset)
     check_fit(model, split, dataset.classes)
     report = indicator.report(model, split.x, split.y, eps=dataset.to_input(eps))
+    for name, column in report.items():
+        _check_finite(f"the values of {name}", column)
     share = report.pop("linear_robust")
     medians = {name: evaluate.median_interval(column) | {"unit": ""} for name, column in report.items()}
     return medians | {"linear_robust": evaluate.wilson(int(share.sum()), len(share))}
@@ -214,13 +237,21 @@ def indicators(model: nn.Module, dataset: data.Dataset, split: data.Split, *, ep
 def plane(model: nn.Module, dataset: data.Dataset, split: data.Split, *, image: int, eps: float, steps: int,
           objective: str = "decision", seed: int = 0) -> surface.Surface:  # fmt: skip
     """The surface around one test image: alpha along the signs of the C&W gradient, beta along random signs made
-    orthogonal to it, ``steps`` points from -eps to eps each; ``eps`` in the data's unit."""
+    orthogonal to it, ``steps`` points from -eps to eps each; ``eps`` in the data's unit.
+
+    Raises InputError, or NetworkError if the surface is not finite.
+    """
     asked = {"image": image, "eps": eps, "steps": steps, "objective": objective, "seed": seed}
     check_options(asked, dataset, split)
     x, y = split.x[image : image + 1], split.y[image : image + 1]
-    check_fit(model, split, dataset.classes)
+    for tried in (split, data.Split(x, y)):
+        check_fit(model, tried, dataset.classes)
     generator = torch.Generator().manual_seed(seed)
     u, v = surface.input_plane(model, x, y, direction="adversarial", generator=generator)
     axis = np.linspace(-1, 1, steps) * dataset.to_input(eps)
     f = surface.input_function(model, int(y), SURFACES[objective])
-    return surface.surface(f, x[0], u[0], v[0], alpha=axis, beta=axis, clip=(0, 1), progress=True)
+    found = surface.surface(f, x[0], u[0], v[0], alpha=axis, beta=axis, clip=(0, 1), progress=True)
+    broken = int((~np.isfinite(found.values)).sum())
+    if broken:
+        raise NetworkError(f"the surface is not finite at {broken} of {found.values.size} points; allowed are finite logits")
+    return found

@@ -160,8 +160,59 @@ class Through(nn.Module):
         return self.f(self.linear, x.flatten(1))
 
 
+def unfollowed(linear, x):
+    with torch.no_grad():
+        return linear(x)
+
+
 def refusing(linear, x):
     raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("f", "said"),
+    [
+        (lambda linear, x: linear(x) * torch.nan, "logits are not finite for 4 of 4 images"),
+        (lambda linear, x: linear(x) / torch.tensor([1.0, 0, 1, 1])[:, None], "logits are not finite for 1 of 4 images"),
+        (lambda linear, x: linear(x.sqrt()), "gradients of its margin are not finite for 4 of 4 images"),
+        (unfollowed, "do not depend differentiably on the image"),
+        (lambda linear, x: linear(x.detach()), "do not depend differentiably on the image"),
+        (lambda linear, x: linear(x).argsort(1), "do not depend differentiably on the image"),
+        (lambda linear, x: linear(x)[:2], r"returns \(2, 10\) for 4 images; allowed are logits \(4, K\) with K >= 10"),
+        (lambda linear, x: linear(x).detach().numpy(), "returns ndarray for 4 images"),
+        (lambda linear, x: linear(torch.from_numpy(x.numpy())), r"\(RuntimeError: Can't call numpy\(\) on Tensor that"),
+        (refusing, r"does not take images of shape \(1, 28, 28\) \(AssertionError\)$"),
+    ],
+)
+def test_a_network_that_cannot_be_measured_is_refused(f, said):
+    dataset, split = own.images("digits", 4)
+    with pytest.raises(own.NetworkError, match=said):
+        own.check_fit(Through(f), split, dataset.classes)
+
+
+def test_a_gradient_of_zero_is_no_fault_and_the_network_is_left_as_it_was():
+    dataset, split = own.images("digits", 4)
+    model = nn.Sequential(Through(lambda linear, x: linear(x.round())), nn.BatchNorm1d(10)).train()
+    with torch.no_grad():
+        own.check_fit(model, split, dataset.classes)
+    assert model.training and not model[1].running_mean.any() and not split.x.requires_grad
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_values_that_are_not_finite_elsewhere_are_refused():
+    dataset, split = own.images("digits", 4)
+    # finite in every image, but not a step away from it
+    with pytest.raises(own.NetworkError, match="values of curvature are not finite for 4 of 4 images"):
+        own.indicators(Through(lambda linear, x: linear((x + 1e-3).sqrt())), dataset, split, eps=0.1)
+    gap = Through(lambda linear, x: linear(x) / (x[:, :1] < 0.6))
+    grey = data.Split(torch.full_like(split.x, 0.5), split.y)
+    with pytest.raises(own.NetworkError, match=r"the surface is not finite at [1-6] of 9 points"):
+        own.plane(gap, dataset, grey, image=0, eps=0.3, steps=3)
+    dark = torch.full((own.TRIED + 1, 1, 28, 28), 0.5)
+    dark[-1] = 0
+    root, split = Through(lambda linear, x: linear(x.sqrt())), data.Split(dark, torch.zeros(len(dark), dtype=torch.long))
+    with pytest.raises(own.NetworkError, match="gradients of its margin are not finite for 1 of 1 images"):
+        own.plane(root, dataset, split, image=own.TRIED, eps=0.3, steps=3)
 
 
 # Measuring.
