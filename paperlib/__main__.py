@@ -225,9 +225,8 @@ def add_evaluate(commands) -> None:
     def run(options) -> None:
         from paperlib import own
 
-        step_size = options.step_size or options.eps[-1] / 4
         values = own.robustness(
-            *_own(options), eps=options.eps, step_size=step_size, seed=options.seed, pgd_steps=options.pgd_steps
+            *_own(options), eps=options.eps, step_size=options.step_size, seed=options.seed, pgd_steps=options.pgd_steps
         )
         _print_values(values, options.out)
 
@@ -255,19 +254,24 @@ def add_surface(commands) -> None:
     def run(options) -> None:
         from paperlib import own, plot
 
-        model, dataset, images = _own(options)
+        model, dataset, images = _own(options, suffixes=own.PICTURES)
         plane = own.plane(
-            model, dataset, images, image=options.image, extent=options.eps, steps=options.steps,
+            model, dataset, images, image=options.image, eps=options.eps, steps=options.steps,
             objective=options.objective, seed=options.seed,
         )  # fmt: skip
-        path = Path(options.out or "surface.png")
-        print(plot.save_plane(plane, path, objective=options.objective, pixel_scale=dataset.pixel_scale))
+        path = Path(options.out)
+        with pipeline.scratch(path.parent, f".{path.name}") as folder:
+            made = plot.save_plane(
+                plane, folder / path.name, objective=options.objective, pixel_scale=dataset.pixel_scale
+            )
+            print(made.replace(path))
 
     command = _add_own(commands, run, "surface", "the decision surface of a network around one image, as a picture")
     command.add_argument("--eps", type=float, required=True, help="half the width, 1/255 for colour images")
     command.add_argument("--image", type=int, default=0, help="which test image (default: the first)")
     command.add_argument("--steps", type=int, default=41, help="grid points along each axis")
     command.add_argument("--objective", default="decision", help="decision or loss")
+    command.set_defaults(out="surface.png")
 
 
 def add_claims(commands) -> None:
@@ -304,18 +308,24 @@ def _add_own(commands, run, name: str, purpose: str) -> argparse.ArgumentParser:
     return command
 
 
-def _own(options):
-    """Network, data set and images that the options of ``_add_own`` name."""
+def _own(options, suffixes: tuple[str, ...] = ()):
+    """Network, data set and images that the options of ``_add_own`` name; every option is checked before any work."""
     from paperlib import own, zoo
 
-    if options.model:
-        trained = zoo.get(options.model, options.profile)
-        model, data = trained.model, options.data or trained.recipe.data
-    elif not options.data:
+    asked, stored = vars(options), options.network is None
+    own.check_options(asked)
+    if stored and options.weights:
+        sentence = f"weights is {options.weights}, but model {options.model} has its own; allowed are weights with a network"
+        raise own.NetworkError(sentence)
+    if options.out:
+        own.check_out(Path(options.out), suffixes)
+    trained_on = experiments.recipe(options.profile, options.model).data if stored else ""
+    if not (options.data or trained_on):
         raise own.NetworkError("data is missing; allowed are digits, digits-rgb, mnist, cifar10, or an .npz archive")
-    else:
-        model, data = own.network(options.network, options.weights), options.data
-    return model, *own.images(data, options.n)
+    dataset, images = own.images(options.data or trained_on, options.n)
+    own.check_options(asked, dataset, images)
+    model = zoo.get(options.model, options.profile).model if stored else own.network(options.network, options.weights)
+    return model, dataset, images
 
 
 def _print_values(values: dict, out: str) -> None:
