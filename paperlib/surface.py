@@ -55,11 +55,6 @@ def adversarial_direction(
     return gradient.sign() if norm == "linf" else same_norm(gradient, to=1.0)
 
 
-def difference_direction(x: Tensor, x_other: Tensor) -> Tensor:
-    """From one image to another."""
-    return x_other - x
-
-
 def same_norm(direction: Float[Tensor, "n ..."], *, to: float | None = None) -> Float[Tensor, "n ..."]:
     """Each example's direction rescaled to l2 norm ``to``; by default sqrt(d), the norm of a sign vector, so that
     alpha reads as the root mean square change of a pixel. A zero direction stays zero.

@@ -216,11 +216,6 @@ def test_the_adversarial_direction_is_an_attacks_first_step(name):
     assert torch.equal(unit.sign(), signs)
 
 
-def test_difference_direction_reaches_the_other_image():
-    x, other = images(2)
-    assert torch.allclose(x + surface.difference_direction(x, other), other)
-
-
 def test_directions_of_one_plot_get_the_same_norm():
     directions = torch.stack([torch.full((1, 2, 2), 3.0), torch.eye(2)[None], torch.zeros(1, 2, 2)])
     # by default that of a sign vector, sqrt(d)
