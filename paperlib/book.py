@@ -229,10 +229,9 @@ def published_cells(key: str, folder: Path) -> list[dict]:
     if not path.is_file():
         return []
     name = _record(folder / "results" / f"{key}.json").get("data", {}).get("name", "")
-    at_hand = findings.test_images(folder).get(name)
-    measured = f" on {at_hand}, or on as many of them as the page says" if at_hand else ""
-    heading = f"## On {findings.DATA.get(name, name)}: the published edition"
-    text = f"{heading}\n\nMade as [its page](../edition.md) says{measured}."
+    images = findings.test_images(folder).get(name)
+    text = f"## On {findings.DATA.get(name, name)}: the published edition\n\nMade as [its page](../edition.md) says"
+    text += f", with {images} at hand." if images else "."
     cells = [{"cell_type": "markdown", "id": f"published-{key}", "metadata": {}, "source": text}]
     heading = ""
     for number, cell in enumerate(_record(path)["cells"]):

@@ -14,7 +14,8 @@ VERDICTS = ("reproduced", "partly", "not reproduced", "not testable", "not run")
 # kind of check -> the fields it needs, and those it may have
 CHECKS = {
     "greater": ({"left", "right"}, {"margin"}), "between": ({"path", "low", "high"}, set()),
-    "near": ({"path", "tolerance"}, {"paper"}), "equivalent": ({"path", "low", "high"}, set()),
+    "near": ({"path", "tolerance"}, {"paper"}), "reaches": ({"path", "tolerance"}, {"paper"}),
+    "equivalent": ({"path", "low", "high"}, set()),
     "paired": ({"path"}, {"margin"}), "not-testable": ({"why"}, set()),
 }  # fmt: skip
 FIELDS = {"id", "section", "claim", "artifact", "quantity", "show", "rule", "paper"}, {"note", "corrected", "recorded"}
@@ -121,9 +122,12 @@ def outcome(check: dict, artifact: str, values: Values) -> bool | None:
         return None
     if kind == "between":
         return check["low"] <= _end(leaf, "mean") <= check["high"]
-    if kind == "near":
+    if kind in ("near", "reaches"):
         stated = values.paper(artifact, check.get("paper", check["path"]))
-        return None if stated is None else abs(_end(leaf, "mean") - _end(stated, "mean")) <= check["tolerance"]
+        if stated is None:
+            return None
+        above = _end(leaf, "mean") - _end(stated, "mean")
+        return above >= -check["tolerance"] and (kind == "reaches" or above <= check["tolerance"])
     if kind == "equivalent":
         return check["low"] <= _end(leaf, "low") and _end(leaf, "high") <= check["high"]
     return _end(leaf, "low") > check.get("margin", 0)
@@ -153,6 +157,8 @@ def in_words(check: dict, names: dict[str, str]) -> str:
             return f"{quantity} between {check['low']} and {check['high']}"
         case "near":
             return f"{quantity} within {check['tolerance']} of the paper's"
+        case "reaches":
+            return f"{quantity} at least the paper's less {check['tolerance']}"
         case "equivalent":
             return f"whole interval of {quantity} within {check['low']} to {check['high']}"
         case "paired":

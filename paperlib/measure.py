@@ -44,6 +44,11 @@ def plateau(S: Grids, alpha: Alpha, beta: Beta, eps: float = math.inf, *, ball: 
     return 100 * (S[..., inside(alpha, beta, eps, ball=ball)] > 0).mean(-1)
 
 
+def intact(S: Grids, alpha: Alpha, beta: Beta, eps: float) -> PerImage:
+    """100 where S > 0 on the whole section of the ball of size ``eps``, else 0: the mean is a share of images (percent)."""
+    return 100.0 * (S[..., inside(alpha, beta, eps, ball=True)] > 0).all(-1)
+
+
 def steepness(values: Grids, alpha: Alpha, beta: Beta) -> Grids:
     """Length of the gradient at every grid point by central differences, per step of the axes."""
     return np.hypot(np.gradient(values, alpha, axis=-1), np.gradient(values, beta, axis=-2))
@@ -133,7 +138,7 @@ def rank_correlation(first: Float[np.ndarray, "*k"], second: Float[np.ndarray, "
 MEASURES: dict[str, Callable[..., PerImage]] = {
     "plateau": plateau,
     "ball_plateau": lambda S, alpha, beta, eps: plateau(S, alpha, beta, eps, ball=True),
-    "intact": lambda S, alpha, beta, eps: 100.0 * (plateau(S, alpha, beta, eps, ball=True) == 100),
+    "intact": intact,
     "slope": slope,
     "relative_drop": relative_drop,
     "rise": rise,

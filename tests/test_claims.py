@@ -41,6 +41,10 @@ VALUES = Values(
         ({"kind": "greater", "left": "bim/@1", "right": "bim/@0"}, True),
         ({"kind": "between", "path": "absent", "low": 0, "high": 1}, None),
         ({"kind": "near", "path": "x", "tolerance": 1}, None),  # the paper does not state it
+        ({"kind": "reaches", "path": "a", "tolerance": 1}, True),  # 80 against 78: more than the tolerance above
+        ({"kind": "reaches", "path": "b", "paper": "table1/a", "tolerance": 17}, False),
+        ({"kind": "reaches", "path": "b", "paper": "table1/a", "tolerance": 18}, True),
+        ({"kind": "reaches", "path": "x", "tolerance": 1}, None),
         ({"kind": "between", "path": "far", "low": 0, "high": 99}, None),  # a word
         ({"kind": "greater", "left": "empty", "right": 0}, None),
     ],
