@@ -214,7 +214,7 @@ def add_published(commands) -> None:
         # a folder of its own, so that a run of the reader's stays as it is
         os.environ["PAPERLIB_BUILD"] = str(experiments.build_dir("published"))
         edition.unpack()
-        print(f"The published edition is at {book.build('paper')}")
+        print(f"The published edition is at {book.build(edition.PROFILE, alone=True)}")
 
     add_command(commands, run, "published", "build the book of the published edition, without data or training")
 

@@ -23,6 +23,7 @@ from paperlib.experiments import ROOT, Artifact, ExperimentError, build_dir
 
 ABSENT = "not in this edition"
 UNSTATED = "not stated"
+OWN = "This run"
 ROWS = 40
 
 
@@ -34,10 +35,13 @@ class BookError(ValueError):
 
 
 class Numbers:
-    """The three columns of the book: the paper's numbers, the published edition's and this run's."""
+    """The three columns of the book: the paper's numbers, the published edition's and this run's.
 
-    def __init__(self, profile: str):
-        self.profile = profile
+    ``alone``: the book is of the edition itself, and there is no other run to set beside it.
+    """
+
+    def __init__(self, profile: str, *, alone: bool = False):
+        self.profile, self.alone = profile, alone
         self.here = _values(build_dir(profile) / "results", experiments.keys(profile))
         self.edition = _values(findings.edition_dir() / "results", list(experiments.load()["artifacts"]))
         self.stated = _text_keys(experiments.read_yaml(ROOT / "book" / "paper_numbers.yml") or {})
@@ -116,7 +120,8 @@ class Numbers:
             key: {"notebook": entry["notebook"], "paper": entry["place"], "title": entry["title"]}
             for key, entry in experiments.load()["artifacts"].items()
         }
-        return functions | {"profile": self.profile, "artifacts": artifacts, "claims": self.claims()}
+        facts = {"profile": self.profile, "alone": self.alone}
+        return functions | facts | {"artifacts": artifacts, "claims": self.claims()}
 
 
 def pages(profile: str) -> list[str]:
@@ -255,13 +260,15 @@ def numbers_cell(key: str, numbers: Numbers) -> str:
         text += _folded(numbers, key, compared, "All numbers that the paper gives", len(compared) > ROWS)
     else:
         text += "The paper gives no number for this figure.\n\n"
-    return text + (_folded(numbers, key, others, "Other numbers of this run", True) if others else "")
+    title = "Other numbers of the edition" if numbers.alone else "Other numbers of this run"
+    return text + (_folded(numbers, key, others, title, True) if others else "")
 
 
 def _folded(numbers: Numbers, key: str, paths: list[tuple[str, ...]], title: str, fold: bool) -> str:
-    columns = (numbers.paper, numbers.published, numbers.value)
-    rows = [[" › ".join(path), *(_cell(column(key, *path)) for column in columns)] for path in paths]
-    table = _table(["Quantity", "Paper", "Published edition", "This run"], rows)
+    columns = {"Paper": numbers.paper, "Published edition": numbers.published, OWN: numbers.value}
+    rows = [[" › ".join(path), *(_cell(column(key, *path)) for column in columns.values())] for path in paths]
+    table = _table(["Quantity", *columns], rows)
+    table = without_column(table, OWN) if numbers.alone else table
     return f":::{{dropdown}} {title}\n{table}:::\n\n" if fold else f"{table}\n"
 
 
@@ -272,6 +279,20 @@ def _cell(text: str) -> str:
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+
+
+def without_column(text: str, title: str) -> str:
+    """Markdown without the last column of every table that has it under the heading ``title``.
+
+    >>> without_column("| a | This run |\\n| --- | --- |\\n| 1 | 2 |\\n", "This run")
+    '| a |\\n| --- |\\n| 1 |\\n'
+    """
+    lines, within = [], False
+    for line in text.split("\n"):
+        within = line.startswith("|") and (within or line.endswith(f"| {title} |"))
+        # the last cell; an escaped bar belongs to it
+        lines.append(re.sub(r"(?:[^|\\]|\\.)*\|$", "", line) if within else line)
+    return "\n".join(lines)
 
 
 def again_cell(spec: Artifact) -> str:
@@ -354,9 +375,9 @@ def as_csv(values: dict) -> str:
 # --- staging and building ----------------------------------------------------------------------------------------
 
 
-def stage(profile: str, target: Path) -> None:
-    """Writes the whole source of the book into the folder ``target``."""
-    numbers = Numbers(profile)
+def stage(profile: str, target: Path, *, alone: bool = False) -> None:
+    """Writes the whole source of the book into the folder ``target``; ``alone`` as in ``Numbers``."""
+    numbers = Numbers(profile, alone=alone)
     shutil.copytree(ROOT / "book" / "_static", target / "_static")
     shutil.copy(ROOT / "_config.yml", target)
     for path in (ROOT / "book").glob("*.bib"):
@@ -425,11 +446,12 @@ def rendered(path: Path, numbers: Numbers) -> str:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.globals |= numbers.names()
     try:
-        return environment.from_string(path.read_text(encoding="utf-8")).render()
+        text = environment.from_string(path.read_text(encoding="utf-8")).render()
     except jinja2.TemplateSyntaxError as error:
         raise BookError(f"book/{path.name}, line {error.lineno}: {error.message}") from error
     except (jinja2.UndefinedError, ExperimentError) as error:
         raise BookError(f"book/{path.name}: {error}") from error
+    return without_column(text, OWN) if numbers.alone else text
 
 
 def write_toc(source: Path, figures: list[str], target: Path) -> None:
@@ -464,8 +486,10 @@ def _write_plotly(target: Path) -> None:
         (target / "_static" / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
 
 
-def build(profile: str) -> Path:
+def build(profile: str, *, alone: bool = False) -> Path:
     """Stages and builds the book with warnings as errors; replaces the former pages only when all is well.
+
+    ``alone``: the profile's folder holds the published edition, and no run to set beside it.
 
     Returns the first page. BookError quotes the warnings. Nothing is built when the same source was built already.
     """
@@ -474,7 +498,7 @@ def build(profile: str) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     with pipeline.lock(profile, "book-html"):
         shutil.rmtree(place / "source", ignore_errors=True)
-        stage(profile, place / "source")
+        stage(profile, place / "source", alone=alone)
         made_of = _source_digest(place / "source")
         built = place / "html" / ".made_of"
         if not (built.is_file() and built.read_text() == made_of):

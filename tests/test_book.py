@@ -10,6 +10,7 @@ import yaml
 
 from paperlib import experiments, findings
 from paperlib.__main__ import parser
+from paperlib.book import without_column
 from paperlib.claims import CHECKS, FIELDS, PROFILES, VERDICTS
 from paperlib.experiments import ROOT, build_dir
 
@@ -51,9 +52,14 @@ def is_number(path: list[str]) -> bool:
 
 
 def results(artifact: str) -> list[dict]:
-    """The values of this artifact in the quick run and in the published edition, where they exist."""
+    """The values of this artifact in the quick run and in the published edition, where they exist.
+
+    None as long as the quick run lacks what it will have: the edition has other networks, and not all numbers of it.
+    """
     folders = (build_dir("quick") / "results", BOOK / "published" / "results")
     files = [folder / f"{artifact}.json" for folder in folders]
+    if "quick" in ARTIFACTS[artifact] and not files[0].is_file():
+        return []
     return [json.loads(file.read_text(encoding="utf-8"))["values"] for file in files if file.is_file()]
 
 
@@ -76,7 +82,7 @@ def judged(verdicts: dict) -> list[dict]:
     return [claim | {"rule": "", "verdicts": verdicts} for claim in CLAIMS]
 
 
-def rendered(path: Path, calls: list | None = None, claims: list | None = None) -> str:
+def rendered(path: Path, calls: list | None = None, claims: list | None = None, alone: bool = False) -> str:
     """The chapter with every number replaced by the word VALUE; calls are noted as (function, artifact, keys)."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
 
@@ -90,7 +96,7 @@ def rendered(path: Path, calls: list | None = None, claims: list | None = None) 
 
     environment.globals |= {name: noting(name, "VALUE") for name in ("value", "published", "paper")}
     environment.globals |= {"page": noting("page", "[page](figures/fig01.ipynb)"), "profile": "quick", "artifacts": PLACES}
-    environment.globals |= {"claims": claims or judged({}), "status": lambda: STATUS, **EDITION}
+    environment.globals |= {"alone": alone, "claims": claims or judged({}), "status": lambda: STATUS, **EDITION}
     return environment.from_string(path.read_text(encoding="utf-8")).render()
 
 
@@ -351,3 +357,10 @@ def test_the_commands_that_the_book_names_exist():
     named = set(re.findall(r"python -m paperlib (\w+)", prose()))
     assert named
     assert [name for name in named if not re.search(rf"(?m)^    {name}\b", parser().format_help())] == []
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_book_of_the_edition_alone_speaks_of_no_other_run(path):
+    claims = judged({"published": {"verdict": "partly", "ours": "1"}, "run": {"verdict": "partly", "ours": "1"}})
+    text = without_column(rendered(path, claims=claims, alone=True), "This run")
+    assert "his run" not in text

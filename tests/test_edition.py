@@ -91,10 +91,10 @@ def test_the_published_book_is_made_in_a_folder_of_its_own(finished, tmp_path, m
     edition.publish()
     mine = tmp_path / "build" / "paper"
     before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
-    monkeypatch.setattr(book, "build", lambda profile: experiments.build_dir(profile) / "html" / "index.html")
+    monkeypatch.setattr(book, "build", lambda profile, alone: experiments.build_dir(profile) / "html" / f"{alone=}")
     assert main(["published"]) == 0
     place = tmp_path / "build" / "published" / "paper"
-    assert capsys.readouterr().out == f"The published edition is at {place / 'html' / 'index.html'}\n"
+    assert capsys.readouterr().out == f"The published edition is at {place / 'html' / 'alone=True'}\n"
     assert (place / "notebooks" / "fig06.ipynb").is_file()
     assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
 

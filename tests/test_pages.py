@@ -46,6 +46,13 @@ def test_csv_has_a_line_for_each_number_and_interval():
     assert lines == ["quantity,value,low,high,n", "a.clean,98.4,97.91,98.8,450", "b,2,,,"]
 
 
+def test_the_last_column_goes_from_the_tables_that_have_it_under_that_heading():
+    text = "a | b\n\n| x | This run |\n| --- | ---: |\n| 1 \\| 2 | 3 \\| 4 |\n\n| This run | y |\n| --- | --- |\n| 1 | 2 |\n"
+    assert book.without_column(text, "This run") == (
+        "a | b\n\n| x |\n| --- |\n| 1 \\| 2 |\n\n| This run | y |\n| --- | --- |\n| 1 | 2 |\n"
+    )
+
+
 def test_parameter_comments_are_the_ones_behind_an_assignment():
     source = "# above\nimage = 0  # which image\neps = [1,\n  2]  # sizes\nplain = 1\n"
     assert book.parameter_comments(source) == {"image": "which image", "eps": "sizes"}
