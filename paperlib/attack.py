@@ -104,7 +104,7 @@ class Ball:
         """``step_size`` along the sign (l-infinity) or the normalised gradient (l2); a zero gradient stays put."""
         if self.norm == "linf":
             return self.step_size * gradient.sign()
-        return self.step_size * gradient / _l2(gradient).clamp_min(1e-30)
+        return self.step_size * (gradient / _l2(gradient).clamp_min(torch.finfo(gradient.dtype).tiny))
 
     def project(self, delta: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """The nearest point of the ball."""
@@ -123,7 +123,8 @@ class Ball:
 
 
 def _l2(delta: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:
-    return delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    # in double precision: the square of a small gradient underflows in single
+    return delta.flatten(1).double().norm(dim=1).to(delta.dtype).view(-1, 1, 1, 1)
 
 
 def _climb(model, x, y, start, ball: Ball, objective: str, steps: int, stop: bool, keep_path: bool):

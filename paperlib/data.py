@@ -182,8 +182,10 @@ def _from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Dataset:
 
 
 def _images(x: np.ndarray) -> Float[Tensor, "n c h w"]:
-    tensor = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
-    return tensor.float() / 255 if x.dtype == np.uint8 else tensor.float()
+    if x.dtype == np.uint8:
+        return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2))).float() / 255
+    # by numpy, which knows kinds of floats that torch does not, such as those of another byte order
+    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2), dtype=np.float32))
 
 
 def _digest(*arrays: np.ndarray) -> str:

@@ -6,6 +6,7 @@ Accuracies are percentages; intervals are Wilson's, 95 %.
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from statistics import NormalDist
@@ -109,11 +110,12 @@ def robustness(
     With ``store`` (a folder) the flags of every eps are written down, and an interrupted evaluation goes on where it
     stopped; ``of`` says what the model and the attacks are (hashes of weights and code), and which images the model
     has right must fit as well, should its own code have changed.
-    Raises ValueError for unknown attacks, empty or unsorted ``eps``.
+    Raises ValueError for unknown attacks, and for ``eps`` that are empty, unsorted or equal in six digits.
     """
     unknown = [name for name in attacks if name not in ATTACKS]
     reject(bool(unknown), f"attacks holds {', '.join(unknown)}; allowed are {', '.join(ATTACKS)}")
     reject(not eps or list(eps) != sorted(set(eps)) or eps[0] <= 0, f"eps is {eps}; allowed are rising positive numbers")
+    reject(len({f"{size:g}" for size in eps}) < len(eps), f"eps is {eps}; allowed are numbers that differ in six digits")
     clean = correct(model, x, y, batch=batch)
     settings = (list(eps), step_size, pixel_scale, steps, list(attacks), pgd_steps, pgd_restarts, of)
     part = None if store is None else Path(store) / f"robustness-{_fingerprint(settings, x, y, clean, generator)}.npz"
@@ -172,7 +174,8 @@ def _keep(part: Path | None, flags: dict, generator: torch.Generator | None) -> 
     part.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"{attack}/{size!r}": flag.cpu().numpy() for (attack, size), flag in flags.items()}
     state = {} if generator is None else {"generator": generator.get_state().numpy()}
-    partial = part.with_name(f".{part.name}.partial.npz")
+    # of this process: two may evaluate the same network
+    partial = part.with_name(f".{part.name}.{os.getpid()}.partial.npz")
     np.savez(partial, **arrays, **state)
     partial.replace(part)
 

@@ -68,13 +68,23 @@ def cross_entropy_hessian(model: Callable, x: Float[Tensor, "c h w"]) -> Float[T
     """A^T (diag p - p p^T) A with A = dZ/dx (K x d), p = softmax Z: the Hessian of the cross-entropy of a network that
     is piecewise affine in x. Positive semi-definite, of rank at most K - 1, and the same for every label.
     """
-    with evaluating(model), torch.enable_grad():
-        z = x.detach()[None].requires_grad_(True)
-        Z = model(z)[0]
-        A = torch.stack([torch.autograd.grad(logit, z, retain_graph=True)[0].flatten() for logit in Z])
-        # in single precision p - p^2 of a confident network is rounding error
-        p, A = Z.detach().double().softmax(0), A.double()
+    p, A = (part[0] for part in _logit_gradients(model, x[None]))
     return (A.T @ (torch.diag(p) - torch.outer(p, p)) @ A).to(x.dtype)
+
+
+def _logit_gradients(
+    model: Callable, x: Float[Tensor, "n c h w"]
+) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k d"]]:
+    """p = softmax Z, and A = dZ/dx, zero where Z does not depend on x; in double precision, for in single precision
+    p - p^2 of a confident network is rounding error."""
+    with evaluating(model), torch.enable_grad():
+        z = x.detach().requires_grad_(True)
+        Z = model(z)
+        A = Z.new_zeros(*Z.shape, x[0].numel())
+        if Z.requires_grad:
+            options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
+            A = torch.stack([torch.autograd.grad(logit, z, **options)[0].flatten(1) for logit in Z.sum(0)], dim=1)
+    return Z.detach().double().softmax(1), A.double()
 
 
 def cross_entropy_hessian_norm(
@@ -83,15 +93,11 @@ def cross_entropy_hessian_norm(
     """Frobenius norm of ``cross_entropy_hessian`` for many images: ``tr(M G M G)^(1/2)`` with ``M = diag p - p p^T`` and the
     small matrix ``G = A A^T``, so that no d x d matrix is made."""
     found = []
-    with evaluating(model), torch.enable_grad():
-        for images in x.split(batch):
-            z = images.detach().requires_grad_(True)
-            Z = model(z)
-            rows = [torch.autograd.grad(logit, z, retain_graph=True)[0].flatten(1) for logit in Z.sum(0)]
-            A, p = torch.stack(rows, dim=1).double(), Z.detach().double().softmax(1)
-            M = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
-            MG = M @ (A @ A.transpose(1, 2))
-            found.append((MG @ MG).diagonal(dim1=1, dim2=2).sum(1).clamp_min(0).sqrt())
+    for images in x.split(batch):
+        p, A = _logit_gradients(model, images)
+        M = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+        MG = M @ (A @ A.transpose(1, 2))
+        found.append((MG @ MG).diagonal(dim1=1, dim2=2).sum(1).clamp_min(0).sqrt())
     return torch.cat(found).to(x.dtype)
 
 

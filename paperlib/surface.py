@@ -60,8 +60,10 @@ def same_norm(direction: Float[Tensor, "n ..."], *, to: float | None = None) -> 
     alpha reads as the root mean square change of a pixel. A zero direction stays zero.
     """
     target = direction[0].numel() ** 0.5 if to is None else to
-    lengths = direction.flatten(1).norm(dim=1).clamp_min(1e-30)
-    return direction * (target / lengths).view(-1, *[1] * (direction.ndim - 1))
+    # in double precision: the square of a small gradient underflows in single, and a large quotient overflows
+    lengths = direction.flatten(1).double().norm(dim=1).clamp_min(1e-300)
+    scaled = direction.double() * (target / lengths).view(-1, *[1] * (direction.ndim - 1))
+    return scaled.to(direction.dtype)
 
 
 def orthogonal(v: Float[Tensor, "n ..."], u: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:

@@ -50,6 +50,11 @@ def test_the_length_of_the_gradient_plays_no_part(norm):
     assert torch.allclose(attack(lambda z: 1e-15 * model(z), x, y, **options).x, attack(model, x, y, **options).x)
 
 
+def test_a_gradient_whose_square_underflows_has_a_length():
+    gradient = torch.full((1, 1, 2, 2), 1e-25)
+    assert torch.allclose(Ball(1.0, "l2", 0.1).step(gradient), torch.full((1, 1, 2, 2), 0.05))
+
+
 def test_a_larger_step_size_than_eps_lands_on_the_border():
     W = torch.tensor([[1.0, -1.0, 0.0, 1.0], [0.0] * 4], dtype=torch.float64)
     x = images(2, (1, 2, 2))

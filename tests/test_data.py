@@ -129,6 +129,13 @@ def test_floats_are_taken_as_they_are_and_labels_may_be_a_column(tmp_path):
     assert dataset.test.y.tolist() == y[:, 0].tolist()
 
 
+def test_floats_and_labels_of_another_byte_order(tmp_path):
+    x, y = np.random.default_rng(0).random((40, 8, 8)), np.arange(40) % 4
+    swapped = {"x_train": x.astype(">f8"), "x_test": x.astype(">f4"), "y_train": y.astype(">i8"), "y_test": y.astype(">i2")}
+    dataset = load(archive(tmp_path / "swapped.npz", **swapped))
+    assert torch.equal(dataset.test.x[:, 0], torch.from_numpy(x).float()) and dataset.test.y.tolist() == y.tolist()
+
+
 def test_an_archive_by_path_may_bear_an_official_name(tmp_path):
     dataset = load(archive(tmp_path / "mnist.npz"))
     assert (len(dataset.train), len(dataset.validation)) == (36, 4)

@@ -131,6 +131,16 @@ def test_cross_entropy_hessian_of_a_relu_network():
     assert eigenvalues[0] > -1e-10  # positive semi-definite
     assert int((eigenvalues > 1e-10 * eigenvalues[-1]).sum()) <= 3  # K - 1
     assert eigenvalues[-1] > 1e-6
+    norms = indicator.cross_entropy_hessian_norm(model, x[None])
+    assert norms.tolist() == pytest.approx([float(H.norm())])
+
+
+def test_cross_entropy_hessian_of_a_constant_network_is_zero_and_no_error():
+    x = images(2)
+    # without a graph, and with one that the image is no part of
+    for model in (lambda z: z.new_ones(len(z), 3), lambda z: torch.ones(len(z), 3, requires_grad=True) * 2):
+        assert indicator.cross_entropy_hessian(model, x[0]).abs().max() == 0
+        assert indicator.cross_entropy_hessian_norm(model, x).tolist() == [0.0, 0.0]
 
 
 # Numbers made of J and H.

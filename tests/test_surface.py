@@ -222,6 +222,8 @@ def test_directions_of_one_plot_get_the_same_norm():
     assert surface.same_norm(directions).flatten(1).norm(dim=1).tolist() == pytest.approx([2.0, 2.0, 0.0])
     assert surface.same_norm(directions, to=5.0).flatten(1).norm(dim=1).tolist() == pytest.approx([5.0, 5.0, 0.0])
     assert torch.equal(surface.same_norm(directions)[0], torch.ones(1, 2, 2))
+    # those included whose squares underflow
+    assert surface.same_norm(1e-30 * directions).flatten(1).norm(dim=1).tolist() == pytest.approx([2.0, 2.0, 0.0])
 
 
 def test_orthogonal_removes_the_part_along_u_and_keeps_the_norm():
