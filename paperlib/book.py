@@ -82,6 +82,10 @@ class Numbers:
         """The published edition's networks, one row each."""
         return findings.networks(self.folder)
 
+    def seeds(self) -> dict[str, int]:
+        """How many seeds each of the published edition's recipes was trained with."""
+        return findings.seeds(self.folder)
+
     def lacking(self) -> list[str]:
         """The places of the paper that the published edition has no result for."""
         return [entry["place"] for key, entry in experiments.load()["artifacts"].items() if key not in self.edition]
@@ -113,7 +117,7 @@ class Numbers:
     def names(self) -> dict[str, object]:
         """What a chapter may use."""
         named = ("value", "published", "paper", "page", "status", "networks", "lacking", "sizes", "searches", "cells",
-                 "test_images")  # fmt: skip
+                 "test_images", "seeds")  # fmt: skip
         functions = {name: getattr(self, name) for name in named} | {"agreement": findings.agreement}
         functions |= {"interval": formatted, "methods": findings.METHODS, "attacks": findings.ATTACKS}
         artifacts = {

@@ -1,6 +1,7 @@
 """What the published edition holds, as rows of tables: its networks, its searches, and Tables 1 and 2 cell by cell."""
 
 import json
+import re
 from pathlib import Path
 
 from paperlib import experiments
@@ -42,6 +43,13 @@ def networks(folder: Path) -> list[dict]:
             "weights": path.with_suffix(".safetensors").is_file(),
         })  # fmt: skip
     return rows
+
+
+def seeds(folder: Path) -> dict[str, int]:
+    """How many seeds each recipe of the edition was trained with, by its name: the plain one, and those named for a seed."""
+    bare = (row["name"].partition(experiments.DERIVED) for row in networks(folder))
+    names = [name for name, _, changes in bare if re.fullmatch(r"(seed=\d+)?", changes)]
+    return {name: names.count(name) for name in dict.fromkeys(names)}
 
 
 def sizes(folder: Path) -> list[str]:

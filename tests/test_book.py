@@ -110,6 +110,7 @@ EDITION = {
                           "images": 1, "epochs": 1, "seconds": 1, "weights": True}],
     "lacking": lambda: ["Table 2"], "searches": lambda: [FOUND], "sizes": lambda: ["paper"],
     "test_images": lambda: {"MNIST": "all 10,000 test images"}, "agreement": findings.agreement,
+    "seeds": lambda: {"a": 3, "b": 1},
     "interval": lambda leaf: "VALUE",
     "methods": findings.METHODS, "attacks": findings.ATTACKS,
     "cells": lambda artifact: [{"method": "ours", "attack": "bim", "eps": "0.1", "paper": 1.0, "here": LEAF, "inside": True,

@@ -67,6 +67,13 @@ def test_networks_are_told_by_their_cards(folder):
     assert findings.searches(folder) == [{"name": "mnist-ours"}] and findings.sizes(folder) == ["gpu"]
 
 
+def test_seeds_are_counted_by_recipe_and_other_changes_are_no_seeds(folder):
+    card = json.loads((folder / "models" / "mnist-ours.json").read_text())
+    for suffix in ("--seed=1", "--seed=12", "--seed=1,epochs=4", "--epochs=4"):
+        (folder / "models" / f"mnist-ours{suffix}.json").write_text(json.dumps(card | {"name": f"mnist-ours{suffix}"}))
+    assert findings.seeds(folder) == {"mnist-natural": 1, "mnist-ours": 3}
+
+
 def test_the_test_images_at_hand_are_the_most_of_any_clean_accuracy(tmp_path):
     (tmp_path / "results").mkdir()
     clean = {"n": 200, "mean": 1.0}
