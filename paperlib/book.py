@@ -102,6 +102,10 @@ class Numbers:
         """The published edition's searches for a penalty."""
         return findings.searches(self.folder)
 
+    def at_equal_norm(self) -> list[dict]:
+        """The two penalised functions of the published edition's searches beside each other, norm by norm."""
+        return findings.at_equal_norm(self.searches())
+
     def cells(self, artifact: str) -> list[dict]:
         """Every cell of a table of the paper beside the published edition's; none where the edition lacks the table."""
         return findings.cells(self.edition[artifact], self.stated[artifact]) if artifact in self.edition else []
@@ -117,7 +121,7 @@ class Numbers:
     def names(self) -> dict[str, object]:
         """What a chapter may use."""
         named = ("value", "published", "paper", "page", "status", "networks", "lacking", "sizes", "searches", "cells",
-                 "test_images", "seeds")  # fmt: skip
+                 "test_images", "seeds", "at_equal_norm")  # fmt: skip
         functions = {name: getattr(self, name) for name in named} | {"agreement": findings.agreement}
         functions |= {"interval": formatted, "methods": findings.METHODS, "attacks": findings.ATTACKS}
         artifacts = {

@@ -86,6 +86,21 @@ def searches(folder: Path) -> list[dict]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "search").glob("*.json"))]
 
 
+def at_equal_norm(found: list[dict]) -> list[dict]:
+    """The best worst case of Ours and of CrossEntropy among the allowed candidates of two searches with the same norm.
+
+    One row a data set and norm that both have: ``data``, ``p``, and an interval for each method.
+    """
+    best: dict[tuple[str, str], dict[str, dict]] = {}
+    for search in found:
+        data, _, method = search["name"].rpartition("-")
+        for row in search["candidates"]:
+            of = best.setdefault((data, row["changes"]["p"]), {})
+            if row["allowed"] and (method not in of or row["worst"]["mean"] > of[method]["mean"]):
+                of[method] = row["worst"]
+    return [{"data": data, "p": p} | of for (data, p), of in sorted(best.items()) if {"ours", "crossentropy"} <= of.keys()]
+
+
 def cells(values: dict, stated: dict) -> list[dict]:
     """Every cell of a table of the paper beside the same cell here, in points.
 

@@ -110,6 +110,7 @@ EDITION = {
                           "images": 1, "epochs": 1, "seconds": 1, "weights": True}],
     "lacking": lambda: ["Table 2"], "searches": lambda: [FOUND], "sizes": lambda: ["paper"],
     "test_images": lambda: {"MNIST": "all 10,000 test images"}, "agreement": findings.agreement,
+    "at_equal_norm": lambda: [{"data": "mnist", "p": "1", "ours": LEAF, "crossentropy": LEAF}],
     "seeds": lambda: {"a": 3, "b": 1},
     "interval": lambda leaf: "VALUE",
     "methods": findings.METHODS, "attacks": findings.ATTACKS,

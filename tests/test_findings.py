@@ -67,6 +67,21 @@ def test_networks_are_told_by_their_cards(folder):
     assert findings.searches(folder) == [{"name": "mnist-ours"}] and findings.sizes(folder) == ["gpu"]
 
 
+def test_penalties_are_set_side_by_side_at_equal_norm():
+    def search(name: str, *rows: tuple) -> dict:
+        return {"name": name, "candidates": [
+            {"changes": {"p": p, "c": 1.0}, "worst": interval(worst), "allowed": allowed} for p, worst, allowed in rows
+        ]}  # fmt: skip
+
+    ours = search("mnist-ours", ("1", 40.0, True), ("1", 50.0, True), ("1", 60.0, False), ("2", 30.0, True),
+                  ("squared", 1.0, False))  # fmt: skip
+    other = search("mnist-crossentropy", ("1", 20.0, True), ("squared", 30.0, True))
+    elsewhere = search("cifar-ours", ("squared", 5.0, True))
+    found = findings.at_equal_norm([ours, other, elsewhere])
+    assert found == [{"data": "mnist", "p": "1", "ours": interval(50.0), "crossentropy": interval(20.0)}]
+    assert findings.at_equal_norm([]) == []
+
+
 def test_seeds_are_counted_by_recipe_and_other_changes_are_no_seeds(folder):
     card = json.loads((folder / "models" / "mnist-ours.json").read_text())
     for suffix in ("--seed=1", "--seed=12", "--seed=1,epochs=4", "--epochs=4"):
