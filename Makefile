@@ -16,6 +16,8 @@ help:
 	@echo "make figure FIG=fig06 P='...' make one figure again with new parameters"
 	@echo "make test                     run all tests, and every notebook with its defaults"
 	@echo "make lint                     check code and notebooks with ruff"
+	@echo "make check                    check experiments.yml before anything runs"
+	@echo "make lock                     compile requirements.txt from pyproject.toml anew"
 	@echo "make clean                    remove everything built (downloaded data stay)"
 	@echo "make distclean                remove the virtual environment and downloaded data as well"
 
@@ -56,19 +58,21 @@ lock:
 # what an interrupted installation left behind confuses pip, so it begins anew
 .venv/installed: requirements.txt
 	@set -e; \
-	if [ -n "$$PYTHON" ]; then set -- "$$PYTHON"; else set -- python3.14 python3.13 python3.12 python3.11 python3; fi; \
+	if [ -n "$$PYTHON" ]; then set -- "$$PYTHON"; else set -- python3.13 python3.12 python3.11 python3 python3.14; fi; \
 	for each do \
-		if "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$each; break; fi; \
+		if "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			found=$$each; if "$$each" -c 'import venv, ensurepip' 2>/dev/null; then whole=$$each; break; fi; \
+		fi; \
 	done; \
 	if [ -z "$$found" ]; then \
 		echo "Python 3.11 or newer is needed and $$* is not: install it (apt install python3, brew install python) or name it with make PYTHON=/path/to/python3." >&2; exit 1; \
 	fi; \
-	if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
+	if [ -z "$$whole" ]; then \
 		echo "$$found lacks the venv module: install it (apt install python3-venv) or name another Python with make PYTHON=/path/to/python3." >&2; exit 1; \
 	fi; \
 	echo "Installing into .venv, once: about 2 GB to download, 5.5 GB on disk."; \
 	test -e $@ || rm -rf .venv; \
-	"$$found" -m venv .venv; \
+	"$$whole" -m venv .venv; \
 	$(PY) -m pip install -qq --disable-pip-version-check --requirement requirements.txt || { \
 		echo "The installation failed (see above): a package registry must be reachable, and 8 GB of disk free." >&2; exit 1; \
 	}; \

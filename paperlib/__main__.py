@@ -24,6 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"paperlib: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        # a folder that cannot be written, a name that is too long, a full disk
+        print(f"paperlib: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("paperlib: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
@@ -62,6 +66,7 @@ def add_data(commands) -> None:
 
     def run(options) -> None:
         began = time.time()
+        experiments.check_profile(options.profile)
         for name in options.name:
             found = pipeline.data(name, options.profile)
             if options.step:
@@ -324,8 +329,10 @@ def _own(options, suffixes: tuple[str, ...] = ()):
         raise own.NetworkError("data is missing; allowed are digits, digits-rgb, mnist, cifar10, or an .npz archive")
     dataset, images = own.images(options.data or trained_on, options.n)
     own.check_options(asked, dataset, images)
-    model = zoo.get(options.model, options.profile).model if stored else own.network(options.network, options.weights)
-    return model, dataset, images
+    if not stored:
+        return own.network(options.network, options.weights), dataset, images
+    pipeline.train(options.model, options.profile)
+    return zoo.get(options.model, options.profile).model, dataset, images
 
 
 def _print_values(values: dict, out: str) -> None:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from paperlib.experiments import ROOT
+from paperlib.experiments import ROOT, archive_path
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 VALIDATION = {"mnist": 5000, "cifar10": 5000}
@@ -85,18 +85,18 @@ def load(name: str) -> Dataset:
     if name == "digits-rgb":
         return _digits_rgb()
     if name in OFFICIAL_SHAPE:
-        archive = data_dir() / f"{name}.npz"
+        archive = archive_path(name)
         arrays = read_archive(archive) if archive.is_file() else _download(name)
         return _official(name, arrays)
     if name.endswith(".npz"):
-        return _from_arrays(Path(name).stem, read_archive(Path(name).expanduser()))
+        return _from_arrays(Path(name).stem, read_archive(archive_path(name)))
     raise DataError(f"data is {name!r}; allowed are digits, digits-rgb, mnist, cifar10, or the path of an .npz archive")
 
 
 def read_archive(path: Path) -> dict[str, np.ndarray]:
     """The four arrays of a Keras-style archive: images ``(n, h, w, c)``, labels ``(n,)``; checked, pickle refused."""
     if not path.is_file():
-        raise DataError(f"data archive {path} does not exist; set PAPERLIB_DATA to the folder that holds it")
+        raise DataError(f"data archive {path} does not exist; allowed is a path from here or from the top folder")
     try:
         with np.load(path, allow_pickle=False) as archive:
             missing = [key for key in KEYS if key not in archive.files]

@@ -69,7 +69,7 @@ def _load(path: Path, _modified: int) -> dict[str, dict]:
             allowed = "recipes, columns, searches, artifacts, x-..."
             raise ExperimentError(f"experiments.yml has a section {section!r}; allowed are {allowed}")
     columns = list(content["recipes"])
-    for profile, column in (content.get("columns") or {}).items():
+    for profile, column in _mapping(content.get("columns"), "the section columns of experiments.yml").items():
         if not {profile, column} <= set(columns):
             raise ExperimentError(f"columns of experiments.yml has {profile}: {column}; allowed are {', '.join(columns)}")
     for key, entry in content["artifacts"].items():
@@ -120,8 +120,8 @@ def _artifact(profile: str, key: str, entry: dict) -> Artifact:
         notebook=entry["notebook"],
         place=entry["place"],
         title=entry["title"],
-        models=dict(settings.get("models") or {}),
-        parameters=dict(settings.get("parameters") or {}),
+        models=_mapping(settings.get("models"), f"models of artifact {key} ({profile})"),
+        parameters=_mapping(settings.get("parameters"), f"parameters of artifact {key} ({profile})"),
     )
 
 
@@ -129,6 +129,15 @@ def models(profile: str) -> list[str]:
     """The names of all models that the profile's artifacts need, each once."""
     used = (name for key in keys(profile) for name in artifact(profile, key).models.values())
     return list(dict.fromkeys(used))
+
+
+def archive_path(name: str) -> Path:
+    """Where the archive of a data set is looked for: ``<name>.npz`` in the folder that PAPERLIB_DATA names (``build/data``
+    by default), or ``name`` itself if it is a path, one that is relative from here or else from the top folder."""
+    if not name.endswith(".npz"):
+        return Path(os.environ.get("PAPERLIB_DATA") or ROOT / "build" / "data").expanduser() / f"{name}.npz"
+    path = Path(name).expanduser()
+    return path if path.is_file() else ROOT / path
 
 
 def paper_place(key: str) -> str:
@@ -168,7 +177,7 @@ def recipe_settings(profile: str, name: str) -> dict[str, object]:
     base, _, suffix = name.partition(DERIVED)
     recipes = load()["recipes"][profile] or {}
     _choice(f"model of profile {profile}", base, list(recipes))
-    fields = dict(recipes[base] or {})
+    fields = _mapping(recipes[base], f"model {base} ({profile})")
     return fields | _worded(_changes(suffix), fields)
 
 
@@ -263,7 +272,14 @@ def check(profile: str) -> None:
         spec = artifact(profile, key)
         check_parameters(spec.notebook, spec.parameters, where=f" of artifact {key} ({profile})")
         for name in spec.models.values():
-            recipe_settings(profile, name)
+            recipe(profile, name)
+        if words(key) is None and (ROOT / "book" / "figures.yml").is_file():
+            raise ExperimentError(f"artifact {key} has no words in book/figures.yml, which its page needs")
+    for name in _mapping((load().get("searches") or {}).get(column(profile)), f"searches of profile {profile}"):
+        # imported late, as the recipe is
+        from paperlib import search
+
+        search.settings(name, profile)
 
 
 def check_parameters(notebook: str, parameters: dict[str, object], where: str = "") -> None:
@@ -377,6 +393,13 @@ def _flow(value: object) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, separators=(",", ":"))
+
+
+def _mapping(value: object, where: str) -> dict:
+    """A copy of a mapping, an empty one for nothing."""
+    if value is not None and not isinstance(value, dict):
+        raise ExperimentError(f"{where} is {value!r}; allowed is a mapping")
+    return dict(value or {})
 
 
 def _fields(entry: object, *, required: tuple, allowed: list[str] | tuple, where: str) -> None:

@@ -157,8 +157,13 @@ MEDIANS = ("relative_drop", "distance")
 def interval(
     values: Sequence[float] | Float[np.ndarray, "n"], unit: str | None = None, *, how: str = "mean"
 ) -> Interval:
-    """Mean or median with its 95 % bootstrap interval; percent unless a ``unit`` is named."""
+    """Mean or median with its 95 % bootstrap interval; percent unless a ``unit`` is named.
+
+    A mean of flags, 0 or 100 each, has Wilson's interval: the bootstrap's is a point where all of them agree.
+    """
     reject(how not in ("mean", "median"), f"how is {how!r}; allowed are mean, median")
+    if unit is None and how == "mean" and np.isin(values, (0.0, 100.0)).all():
+        return accuracy(torch.as_tensor(np.asarray(values)) > 0)
     found = (mean_interval if how == "mean" else median_interval)(torch.as_tensor(np.asarray(values, dtype=float)))
     return found if unit is None else found | {"unit": unit}
 
@@ -401,7 +406,7 @@ def unbroken(
     clean: Mapping[str, Bool[Tensor, "n"]], *, eps: float, steps: int, seed: int,
 ) -> dict[str, Bool[Tensor, "m"]]:  # fmt: skip
     """Which images, right to begin with, stay right for each network under PGD on the cross-entropy and on the margin,
-    from one random start that is the same for all; ``eps`` on the [0, 1] scale."""
+    from random starts of one seed; ``eps`` on the [0, 1] scale."""
     found = {}
     for role, network in networks.items():
         generator = torch.Generator().manual_seed(seed)

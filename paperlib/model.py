@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from paperlib.state import InputError
+
 NETWORKS = ("mnist", "cifar", "resnet", "linear")
 ACTIVATIONS = ("relu", "softplus")
 
@@ -24,7 +26,7 @@ class Normalize(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         if x.ndim != 4 or x.shape[1] != len(self.mean):
-            raise ValueError(f"x has shape {tuple(x.shape)}; allowed is (n, {len(self.mean)}, h, w), as in training")
+            raise InputError(f"x has shape {tuple(x.shape)}; allowed is (n, {len(self.mean)}, h, w), as in training")
         return (x - self.mean) / self.std
 
 
@@ -34,9 +36,9 @@ def activation_layer(activation: str, beta: float) -> nn.Module:
         return nn.ReLU()
     if activation == "softplus":
         if beta <= 0:
-            raise ValueError(f"beta is {beta}; allowed is a positive number")
+            raise InputError(f"beta is {beta}; allowed is a positive number")
         return nn.Softplus(beta=beta, threshold=50)
-    raise ValueError(f"activation is {activation!r}; allowed are {', '.join(ACTIVATIONS)}")
+    raise InputError(f"activation is {activation!r}; allowed are {', '.join(ACTIVATIONS)}")
 
 
 def build(
@@ -61,11 +63,11 @@ def build(
     """
     channels, height, image_width = shape
     if network not in NETWORKS:
-        raise ValueError(f"network is {network!r}; allowed are {', '.join(NETWORKS)}")
+        raise InputError(f"network is {network!r}; allowed are {', '.join(NETWORKS)}")
     if width < 1 or fc < 1:
-        raise ValueError(f"width is {width} and fc is {fc}; allowed are integers of at least 1")
+        raise InputError(f"width is {width} and fc is {fc}; allowed are integers of at least 1")
     if min(height, image_width) < 4:
-        raise ValueError(f"images are {height} x {image_width} pixels; allowed are at least 4 x 4")
+        raise InputError(f"images are {height} x {image_width} pixels; allowed are at least 4 x 4")
 
     def act() -> nn.Module:
         return activation_layer(activation, beta)
@@ -161,5 +163,5 @@ def softened(model: nn.Module, beta: float) -> nn.Module:
                 setattr(module, name, copy.deepcopy(smooth))
                 replaced += 1
     if not replaced:
-        raise ValueError("model has no nn.ReLU module; softened() allows networks whose ReLUs are modules")
+        raise InputError("model has no nn.ReLU module; softened() allows networks whose ReLUs are modules")
     return copied

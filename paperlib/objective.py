@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from paperlib.state import InputError
+
 Logits = Float[Tensor, "n K"]
 Labels = Int[Tensor, "n"]
 Values = Float[Tensor, "n"]
@@ -52,7 +54,7 @@ def climbed(name: str, clean_logits: Logits, y: Labels) -> Callable[[Logits, Ten
     """
     K, largest = clean_logits.shape[1], int(y.max()) if len(y) else 0
     if largest >= K:
-        raise ValueError(f"y holds {largest}; allowed are labels 0..{K - 1}")
+        raise InputError(f"y holds {largest}; allowed are labels 0..{K - 1}")
     if name == "cross_entropy":
         return lambda Z, index: cross_entropy(Z, y[index])
     if name == "cw":
@@ -60,7 +62,7 @@ def climbed(name: str, clean_logits: Logits, y: Labels) -> Callable[[Logits, Ten
     if name == "least_likely":
         target = least_likely_class(clean_logits)
         return lambda Z, index: -least_likely_cross_entropy(Z, target[index])
-    raise ValueError(f"objective is {name!r}; allowed are {', '.join(ATTACKED)}")
+    raise InputError(f"objective is {name!r}; allowed are {', '.join(ATTACKED)}")
 
 
 SURFACES = {"decision": decision, "loss": cross_entropy}

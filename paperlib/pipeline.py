@@ -184,9 +184,7 @@ def data_key(name: str) -> str:
 
 def archive(name: str) -> dict[str, object] | None:
     """Path, size and time of the archive that a data set is read from; None for one that is embedded or downloaded."""
-    # where paperlib.data looks, whose import would load torch
-    folder = Path(os.environ.get("PAPERLIB_DATA") or ROOT / "build" / "data")
-    path = (Path(name) if name.endswith(".npz") else folder / f"{name}.npz").expanduser().resolve()
+    path = experiments.archive_path(name).resolve()
     if not path.is_file():
         return None
     return {"path": str(path), "size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
@@ -267,6 +265,8 @@ def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
     """
     place = build_dir(spec.profile)
     results, notebooks = (folder, folder) if folder else (place / "results", place / "notebooks")
+    if folder and folder.exists() and not folder.is_dir():
+        raise StepError(f"out is {folder}, which is a file; allowed is a folder")
     name = folder.name if folder else spec.key
     target = notebooks / f"{spec.key}.ipynb"
     for model in dict.fromkeys(spec.models.values()):
@@ -344,8 +344,9 @@ def _publish(spec: Artifact, out: Path, log: Path, results: Path, target: Path, 
     if not (out / f"{spec.key}.json").is_file():
         raise StepError(f"{spec.key} failed: notebooks/{spec.notebook}.ipynb wrote no {spec.key}.json into the folder out")
     content = _cleaned(json.loads(log.read_text(encoding="utf-8")), made_of)
+    # copied, for the results' folder may be on another disk
     for path in sorted(out.iterdir()):
-        os.replace(path, _made(results) / path.name)
+        write_atomic(results / path.name, path.read_bytes())
     # last: the notebook's fingerprint is what declares the step done
     write_atomic(target, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     log.unlink()

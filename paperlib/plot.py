@@ -36,6 +36,15 @@ COLOURS = {
 }  # fmt: skip
 
 
+def _colour(role: str) -> str:
+    """The role's colour; grey for a role of the reader's own."""
+    return COLOURS.get(role, "#666666")
+
+
+def _marker(role: str) -> str:
+    return MARKERS.get(role, "o")
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """The book's matplotlib settings inside the block."""
@@ -556,7 +565,7 @@ def clean_against_worst(values: dict, labels: dict[str, str], *, eps: str, unit:
             ax.errorbar(
                 x["mean"], y["mean"], [[y["mean"] - y["low"]], [y["high"] - y["mean"]]],
                 [[x["mean"] - x["low"]], [x["high"] - x["mean"]]], marker=marker, markersize=9, linestyle="",
-                label=label, color=COLOURS.get(re.split("[- ]", role)[0], "#666666"),
+                label=label, color=_colour(re.split("[- ]", role)[0]),
             )  # fmt: skip
         ax.set(xlabel="clean accuracy (%)", ylabel=f"worst-case accuracy (%), ε = {eps}{unit}")
         ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
@@ -625,7 +634,7 @@ def _accuracy_line(ax: Axes, of_model: dict, attack: str, model: str, **options)
     leaves = {eps: leaf if isinstance(leaf, dict) else {"mean": leaf, "low": leaf, "high": leaf}
               for eps, leaf in leaves.items() if leaf is not None}  # fmt: skip
     low, means, high = (np.array([leaf[key] for leaf in leaves.values()]) for key in ("low", "mean", "high"))
-    look = {"color": COLOURS[model], "marker": MARKERS[model], "markersize": 7}
+    look = {"color": _colour(model), "marker": _marker(model), "markersize": 7}
     ax.errorbar(list(leaves), means, (means - low, high - means), **look, **options)
 
 
@@ -639,8 +648,8 @@ def indicator_ranks(indicator: dict, worst: dict[str, dict]) -> Figure:
                 y = worst[model]
                 ax.errorbar(
                     leaf["mean"], y["mean"], [[y["mean"] - y["low"]], [y["high"] - y["mean"]]],
-                    [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]], color=COLOURS[model],
-                    marker=MARKERS[model], markersize=10, linestyle="", label=METHODS.get(model, model),
+                    [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]], color=_colour(model),
+                    marker=_marker(model), markersize=10, linestyle="", label=METHODS.get(model, model),
                 )  # fmt: skip
             ax.set(xscale="log", xlabel=label)
             ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -846,7 +855,7 @@ def alignment_intervals(values: dict, methods: dict[str, dict[str, str]]) -> Fig
                 for which, (face, shift, _) in looks.items():
                     leaf = values[kind][role][which]
                     spread = [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]]
-                    ax.errorbar(leaf["mean"], shift - k, xerr=spread, fmt="o", markersize=11, color=COLOURS[method],
+                    ax.errorbar(leaf["mean"], shift - k, xerr=spread, fmt="o", markersize=11, color=_colour(method),
                                 markerfacecolor=face, capsize=5)  # fmt: skip
             ax.axvline(1, color="black", linewidth=1)
             ax.set(title=f"{kind} images", yticks=[-k for k in range(len(pair))], ylim=(0.6 - len(pair), 0.4),
@@ -864,7 +873,7 @@ def cost_bars(values: dict) -> Figure:
         for k, (method, of) in enumerate(values.items()):
             leaf = of.get("over_natural", {"mean": 1.0, "low": 1.0, "high": 1.0})
             spread = [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]]
-            ax.barh(-k, leaf["mean"], xerr=spread, color=COLOURS[method], height=0.7, error_kw={"capsize": 5})
+            ax.barh(-k, leaf["mean"], xerr=spread, color=_colour(method), height=0.7, error_kw={"capsize": 5})
             ax.text(leaf["high"], -k, f"   {_short(leaf['mean'])} ×", va="center")
         ax.set(yticks=[-k for k in range(len(values))], yticklabels=[METHODS.get(name, name) for name in values],
                xlabel="seconds an epoch, natural = 1")  # fmt: skip
@@ -884,8 +893,8 @@ def training_curves(curves: dict[str, list[dict]], reached: dict[str, dict[str, 
         for ax, (accuracy, title) in zip(axes, titles.items(), strict=True):
             for method, curve in curves.items():
                 values, at = [row[accuracy] for row in curve], reached[accuracy][method]
-                ax.plot(range(1, len(values) + 1), values, color=COLOURS[method], alpha=0.85)
-                ax.plot(at, values[at - 1], MARKERS[method], color=COLOURS[method], markersize=11, zorder=5,
+                ax.plot(range(1, len(values) + 1), values, color=_colour(method), alpha=0.85)
+                ax.plot(at, values[at - 1], _marker(method), color=_colour(method), markersize=11, zorder=5,
                         markeredgecolor="black", label=METHODS.get(method, method))  # fmt: skip
             ax.set(title=title, xlabel="epoch", xlim=(0.5, None))
             ax.xaxis.get_major_locator().set_params(integer=True)

@@ -61,6 +61,8 @@ def choose(rows: list[dict]) -> dict:
 
 def judged(name: str, profile: str, found: dict, candidate: dict, progress: bool = True) -> dict:
     """One candidate trained shortened (or found), its clean and worst-case accuracy on held-out images."""
+    # by the pipeline, which knows of changed training code and of accelerators
+    pipeline.train(_trial(name, found, candidate), profile)
     trained = zoo.get(_trial(name, found, candidate), profile, progress=progress)
     held_out = trained.dataset.validation.first(min(found["n"], len(trained.dataset.validation)))
     right = correct(trained.model, held_out.x, held_out.y)

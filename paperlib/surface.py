@@ -19,7 +19,7 @@ from torch.func import functional_call
 from tqdm import tqdm
 
 from paperlib.objective import climbed
-from paperlib.state import check_batch, evaluating, input_gradient, reject
+from paperlib.state import InputError, check_batch, evaluating, input_gradient, reject
 
 PointFunction = Callable[[Float[Tensor, "n ..."]], Float[Tensor, "n"]]
 DIRECTIONS = ("random", "adversarial")
@@ -251,7 +251,7 @@ def _stored(store: Path | None, fingerprint: str, shape: tuple[int, int]) -> np.
         with np.load(store, allow_pickle=False) as archive:
             found, values = str(archive["fingerprint"]), archive["values"].copy()
     except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
-        raise ValueError(f"store is {store}, which is no surface ({error}); name another file") from error
+        raise InputError(f"store is {store}, which is no surface ({error}); name another file") from error
     reject(found != fingerprint, f"store is {store}, which holds another surface (other function, origin, directions "
            "or axes); name another file or remove it")  # fmt: skip
     return values

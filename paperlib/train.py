@@ -25,7 +25,7 @@ from paperlib.attack import attack
 from paperlib.convolution import FastDoubleBackward
 from paperlib.data import Dataset, Split
 from paperlib.objective import cross_entropy, decision
-from paperlib.state import evaluating, input_gradient, reject
+from paperlib.state import InputError, evaluating, input_gradient, reject
 
 METHODS = ("natural", "ours", "crossentropy", "advtrain", "ours+advtrain", "minmax")
 NORMS = ("1", "2", "inf", "squared")
@@ -115,7 +115,7 @@ class Recipe:
         try:
             return cls(**settings)
         except TypeError as error:
-            raise ValueError(f"recipe is incomplete: {error}") from error
+            raise InputError(f"recipe is incomplete: {error}") from error
 
     def to_dict(self) -> dict:
         """The fields as plain values."""

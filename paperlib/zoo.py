@@ -51,8 +51,9 @@ def get(
 ) -> Trained:  # fmt: skip
     """The network that ``experiments.yml`` calls ``name`` in ``profile``: loaded, resumed or trained.
 
-    A checkpoint of another recipe, source or other data is set aside, not overwritten, and so is any with ``rebuild``; a
-    broken one raises ZooError without it. A source that is not there is trained first, outside the budget.
+    A checkpoint of another recipe, source or other data is set aside, not overwritten, and so is any with ``rebuild``, which
+    itself goes on where it was interrupted; a broken one raises ZooError without it. A source that is not there, and
+    weights that are lost, are trained first, a source outside the budget.
     Raises OutOfTime when ``budget`` seconds are spent first.
     """
     recipe = experiments.recipe(profile, name)
@@ -62,7 +63,12 @@ def get(
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(path.with_suffix(".lock"))):
         card, source_sha256 = path.with_suffix(".json"), source and source.sha256
-        if rebuild or (card.exists() and not made_of(card_of(path), recipe, dataset.sha256, source_sha256)):
+        if rebuild:
+            anew = not is_interrupted(path, recipe, dataset)
+        else:
+            lost = card.exists() and not path.exists()
+            anew = lost or (card.exists() and not made_of(card_of(path), recipe, dataset.sha256, source_sha256))
+        if anew:
             retire(path)
         if not card.exists():
             # weights without a card are an interrupted write, if a state to go on from lies beside them
@@ -157,6 +163,16 @@ def same_recipe(settings: dict, recipe: Recipe) -> bool:
 def state_file(path: Path) -> Path:
     """What an unfinished training goes on from."""
     return path.with_suffix(".state.pt")
+
+
+def is_interrupted(path: Path, recipe: Recipe, dataset: data.Dataset) -> bool:
+    """Whether nothing lies there but the state of a training of this recipe on these data."""
+    if path.exists() or path.with_suffix(".json").exists() or not state_file(path).exists():
+        return False
+    try:
+        return state_fits(state_file(path), recipe, dataset)
+    except ZooError:
+        return False
 
 
 def state_fits(state: Path, recipe: Recipe, dataset: data.Dataset) -> bool:

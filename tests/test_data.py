@@ -8,7 +8,7 @@ import pytest
 import torch
 from toys import write_archive
 
-from paperlib import data
+from paperlib import data, experiments
 from paperlib.data import DataError, load
 
 
@@ -136,6 +136,19 @@ def test_floats_and_labels_of_another_byte_order(tmp_path):
     assert torch.equal(dataset.test.x[:, 0], torch.from_numpy(x).float()) and dataset.test.y.tolist() == y.tolist()
 
 
+def test_a_relative_path_counts_from_here_or_else_from_the_top_folder(tmp_path, monkeypatch):
+    here, top = tmp_path / "here", tmp_path / "top"
+    for folder, n in ((here, 40), (top, 44)):
+        folder.mkdir()
+        write_archive(folder / "mine.npz", n)
+    monkeypatch.setattr(experiments, "ROOT", top)
+    monkeypatch.chdir(here)
+    assert len(load("mine.npz").test) == 40
+    (here / "mine.npz").unlink()
+    load.cache_clear()
+    assert len(load("mine.npz").test) == 44
+
+
 def test_an_archive_by_path_may_bear_an_official_name(tmp_path):
     dataset = load(archive(tmp_path / "mnist.npz"))
     assert (len(dataset.train), len(dataset.validation)) == (36, 4)
@@ -213,7 +226,7 @@ def test_a_missing_archive(tmp_path):
     with pytest.raises(DataError) as caught:
         load(str(tmp_path / "none.npz"))
     assert str(caught.value) == (
-        f"data archive {tmp_path}/none.npz does not exist; set PAPERLIB_DATA to the folder that holds it"
+        f"data archive {tmp_path}/none.npz does not exist; allowed is a path from here or from the top folder"
     )
 
 

@@ -87,6 +87,12 @@ def test_a_file_of_another_shape_is_refused(tiny, text, sentence):
         ("parameters: {image: 1}", "parameters: {eps: [.inf]}", r"parameter eps .* is \[inf\]; allowed is a finite number"),
         ("parameters: {image: 1}", "parameters: {image: true}", "parameter image .* is True; allowed is a whole"),
         ("parameters: {image: 1}", "parameters: {fail: 1}", "parameter fail .* is 1; allowed is true or false"),
+        ("one, ours: two}", "one, ours: two--sede=1}", "no field of model two--sede=1 .* called 'sede'; did you mean seed"),
+        ("models: {natural: one}", "models: [one]", r"models of artifact fig01 .quick. is \['one'\]; allowed is a mapping"),
+        ("parameters: {image: 1}", "parameters: [1]", r"parameters of artifact fig01 .quick. is \[1\]; allowed is a mapping"),
+        ("two: {data: toy, epochs: 3, pause: 0.2, c: 0.5}", "two: word", "model two .* is 'word'; allowed is a mapping"),
+        ("artifacts:\n", "columns: [quick]\nartifacts:\n", r"columns .* is \['quick'\]; allowed is a mapping"),
+        ("artifacts:\n", "searches: {quick: {two: {n: 1}}}\nartifacts:\n", "search two has .'n'.; allowed are exactly"),
         ("    two: ", "    two--c=1: ", "model name 'two--c=1' is not allowed"),
         ("    two: ", "    two/x: ", "model name 'two/x' is not allowed"),
     ],
@@ -101,6 +107,13 @@ def test_a_wrong_entry_is_refused(tiny, old, new, sentence):
 def test_a_sound_file_passes(tiny):
     experiments.check("quick")
     experiments.check("smoke")
+
+
+def test_a_figure_needs_words_where_the_book_has_any(tiny, tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "figures.yml").write_text("fig01: {question: x}\n")
+    with pytest.raises(ExperimentError, match="artifact fig02 has no words in book/figures.yml, which its page needs"):
+        experiments.check("quick")
 
 
 @pytest.mark.parametrize(

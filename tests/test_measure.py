@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from toys import Quadratic, batchnorm_network, images, labels_of, linear, relu_network
 
 from paperlib import measure, surface
+from paperlib.evaluate import accuracy
 from paperlib.objective import cross_entropy, decision
 
 ALPHA, BETA = np.linspace(-2, 2, 9), np.linspace(-1, 1, 5)
@@ -175,6 +176,14 @@ def test_an_interval_is_in_percent_unless_a_unit_is_named():
     }  # fmt: skip
     with pytest.raises(ValueError, match="how is 'mode'; allowed are mean, median"):
         measure.interval(values, how="mode")
+
+
+def test_a_share_of_flags_has_wilsons_interval():
+    flags = np.array([100.0] * 50)
+    assert measure.interval(flags) == accuracy(torch.ones(50, dtype=torch.bool))
+    assert measure.interval(100 - flags) == accuracy(torch.zeros(50, dtype=torch.bool))
+    # shares of each image's pixels are no flags
+    assert measure.interval(flags / 2)["high"] == 50.0
 
 
 def test_a_ratio_of_paired_samples_is_exact_where_every_image_has_it():

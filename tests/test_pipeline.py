@@ -201,6 +201,13 @@ def test_a_failed_notebook_stays_readable_and_the_rest_goes_on(project):
     assert project.lines("executed.txt").count("fig01") == 1
 
 
+def test_a_folder_for_results_that_is_a_file_is_refused_before_anything_runs(project):
+    (project.root / "there").write_text("")
+    status, said = project.run("execute", "fig01", "--out", "there")
+    assert status == 2 and "there, which is a file; allowed is a folder" in said
+    assert not (project.build / "logs" / "there.ipynb").exists()
+
+
 def test_a_notebook_without_a_result_is_refused(project):
     (project.root / "notebooks" / "draw.ipynb").write_text(notebook(DRAW[:2]))
     status, said = project.run("book")

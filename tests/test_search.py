@@ -66,9 +66,9 @@ def test_a_wrong_search_is_refused(tiny):
         search.settings("flat", "quick")
 
 
-@pytest.mark.parametrize("name", ["mnist-ours", "mnist-crossentropy"])
-def test_the_paper_s_searches_have_one_budget(name):
-    one, other = search.settings(name, "paper"), search.settings("mnist-ours", "paper")
+@pytest.mark.parametrize("data", ["mnist", "cifar"])
+def test_the_paper_s_searches_have_one_budget(data):
+    one, other = (search.settings(f"{data}-{method}", "paper") for method in ("ours", "crossentropy"))
     assert len(one["candidates"]) == len(other["candidates"])
     assert {key: one[key] for key in one if key != "candidates"} == {
         key: other[key] for key in other if key != "candidates"
