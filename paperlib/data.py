@@ -6,7 +6,6 @@ from such an archive ``<name>.npz`` in the folder that ``PAPERLIB_DATA`` names, 
 """
 
 import hashlib
-import os
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from paperlib.experiments import ROOT, archive_path
+from paperlib.experiments import archive_path, data_dir
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 VALIDATION = {"mnist": 5000, "cifar10": 5000}
@@ -70,11 +69,6 @@ class Dataset:
     def to_input(self, eps: float) -> float:
         """A perturbation size in the paper's unit, converted to the [0, 1] scale of the images."""
         return eps / self.pixel_scale
-
-
-def data_dir() -> Path:
-    """The folder that ``PAPERLIB_DATA`` names, else ``build/data``."""
-    return Path(os.environ.get("PAPERLIB_DATA") or ROOT / "build" / "data").expanduser()
 
 
 @lru_cache(maxsize=2)

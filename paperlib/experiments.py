@@ -131,11 +131,16 @@ def models(profile: str) -> list[str]:
     return list(dict.fromkeys(used))
 
 
+def data_dir() -> Path:
+    """The folder that ``PAPERLIB_DATA`` names, else ``build/data``."""
+    return Path(os.environ.get("PAPERLIB_DATA") or ROOT / "build" / "data").expanduser()
+
+
 def archive_path(name: str) -> Path:
-    """Where the archive of a data set is looked for: ``<name>.npz`` in the folder that PAPERLIB_DATA names (``build/data``
-    by default), or ``name`` itself if it is a path, one that is relative from here or else from the top folder."""
+    """Where the archive of a data set is looked for: ``<name>.npz`` in ``data_dir``, or ``name`` itself if it is a path,
+    one that is relative from here or else from the top folder."""
     if not name.endswith(".npz"):
-        return Path(os.environ.get("PAPERLIB_DATA") or ROOT / "build" / "data").expanduser() / f"{name}.npz"
+        return data_dir() / f"{name}.npz"
     path = Path(name).expanduser()
     return path if path.is_file() else ROOT / path
 

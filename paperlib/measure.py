@@ -162,7 +162,7 @@ def interval(
     A mean of flags, 0 or 100 each, has Wilson's interval: the bootstrap's is a point where all of them agree.
     """
     reject(how not in ("mean", "median"), f"how is {how!r}; allowed are mean, median")
-    if unit is None and how == "mean" and np.isin(values, (0.0, 100.0)).all():
+    if unit is None and how == "mean" and len(values) and np.isin(values, (0.0, 100.0)).all():
         return accuracy(torch.as_tensor(np.asarray(values)) > 0)
     found = (mean_interval if how == "mean" else median_interval)(torch.as_tensor(np.asarray(values, dtype=float)))
     return found if unit is None else found | {"unit": unit}
