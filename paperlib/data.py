@@ -45,6 +45,18 @@ class Split:
             raise DataError(f"n is {n}; allowed are 1 to {len(self)} images")
         return Split(self.x[:n], self.y[:n])
 
+    def balanced(self, n: int) -> Int[Tensor, "n"]:
+        """The indices of ``n`` examples with the classes taken in turn, so that each has its share, as far as it has enough.
+
+        The first ``m`` of them are ``balanced(m)``: evaluations of two sizes share images. ValueError if there are fewer.
+        """
+        if not 0 < n <= len(self):
+            raise DataError(f"n is {n}; allowed are 1 to {len(self)} images")
+        seen: dict[int, int] = {}
+        # which example of its class each one is
+        turn = [seen.update({label: seen.get(label, -1) + 1}) or seen[label] for label in self.y.tolist()]
+        return torch.tensor(sorted(range(len(self)), key=lambda k: (turn[k], int(self.y[k]))))[:n]
+
 
 @dataclass(frozen=True)
 class Dataset:

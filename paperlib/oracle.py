@@ -1,0 +1,94 @@
+"""AutoAttack (Croce and Hein 2020) as its authors' own package runs it: what this library's worst case is held against.
+
+The package ``pyautoattack`` is optional; nothing else needs it, and it is installed without its dependencies.
+"""
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from tqdm import tqdm
+
+from paperlib.state import check_batch, reject
+
+PACKAGE = "pyautoattack"
+NORMS = {"linf": "Linf", "l2": "L2"}
+
+
+class OracleError(ValueError):
+    """AutoAttack's package is not installed; one sentence that says how to get it."""
+
+
+def available() -> str | None:
+    """The installed version of the package, None without it."""
+    try:
+        return version(PACKAGE)
+    except PackageNotFoundError:
+        return None
+
+
+def autoattack(
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: float, norm: str = "linf", seed: int = 0,
+    chunk: int = 100, store: Path | None = None, of: str = "", progress: bool = False,
+) -> Bool[Tensor, "n"]:  # fmt: skip
+    """Whether each image is still classified rightly after the standard AutoAttack (APGD on the cross-entropy, targeted
+    APGD and FAB, Square) inside the ``eps``-ball ([0, 1] scale).
+
+    Images go in chunks, each an attack of its own from ``seed``. With ``store`` (a folder) every finished chunk is written
+    down, under a hash of its images, ``of`` (what the network is, such as its weights' hash), ``eps`` and ``seed``, and an
+    interrupted run goes on behind it. The network is copied, never touched. Raises OracleError without the package, and
+    InputError for a wrong argument.
+    """
+    check_batch(x, y)
+    reject(not eps > 0, f"eps is {eps}; allowed is a positive number")
+    reject(norm not in NORMS, f"norm is {norm!r}; allowed are {', '.join(NORMS)}")
+    reject(chunk < 1, f"chunk is {chunk}; allowed is at least 1")
+    if available() is None:
+        raise OracleError(f"AutoAttack is not installed; allowed is: pip install --no-deps {PACKAGE}==0.2.0")
+    network = copy.deepcopy(model).eval().requires_grad_(False)
+    flags = torch.zeros_like(y, dtype=torch.bool)
+    for index in tqdm(torch.arange(len(x)).split(chunk), disable=not progress, desc="AutoAttack"):
+        part = None if store is None else Path(store) / f"autoattack-{_key(x[index], y[index], eps, norm, seed, of)}.npy"
+        if part is not None and part.exists():
+            flags[index] = torch.from_numpy(np.load(part, allow_pickle=False)).to(flags.device)
+            continue
+        flags[index] = _standard(network, x[index], y[index], eps, norm, seed)
+        if part is not None:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            partial = part.with_name(f".{part.stem}.{os.getpid()}.partial.npy")
+            np.save(partial, flags[index].cpu().numpy())
+            partial.replace(part)
+    return flags
+
+
+def _standard(network, x: Tensor, y: Tensor, eps: float, norm: str, seed: int) -> Bool[Tensor, "n"]:
+    from pyautoattack import AutoAttack
+
+    def right(images: Tensor) -> Bool[Tensor, "n"]:
+        with torch.no_grad():
+            return network(images).argmax(1) == y
+
+    clean = right(x)
+    if not clean.any():
+        return clean
+    # the package seeds torch's global generator
+    with torch.random.fork_rng():
+        attacker = AutoAttack(network, norm=NORMS[norm], eps=eps, version="standard", device=x.device, seed=seed)
+        attacker.verbose = False
+        adversarial, _ = attacker.run_standard_evaluation(x.clone(), y.clone(), batch_size=len(x))
+    return right(adversarial)
+
+
+def _key(x: Tensor, y: Tensor, eps: float, norm: str, seed: int, of: str) -> str:
+    digest = hashlib.sha256(json.dumps([available(), eps, norm, seed, of]).encode())
+    for tensor in (x, y):
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
