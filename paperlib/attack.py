@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from paperlib.objective import climbed
+from paperlib.objective import climbed, right
 from paperlib.state import check_batch, evaluating, input_gradient, reject
 
 NORMS = ("linf", "l2")
@@ -135,11 +135,11 @@ def _climb(model, x, y, start, ball: Ball, objective: str, steps: int, stop: boo
     current, active = start.clone(), torch.arange(len(x), device=x.device)
     value = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
     wrong = torch.zeros_like(y, dtype=torch.bool)
-    first = torch.where(clean.argmax(1) == y, torch.inf, 0.0)
+    first = torch.where(right(clean, y), torch.inf, 0.0)
     path = [current.clone()] if keep_path else None
     for k in range(steps + 1):
         Z, value[active], gradient = _evaluate(model, current[active], f, active, differentiate=k < steps)
-        wrong[active] = Z.argmax(1) != y[active]
+        wrong[active] = ~right(Z, y[active])
         first[active] = torch.where(wrong[active], first[active].clamp(max=k), first[active])
         going = ~wrong[active] if stop else torch.ones_like(active, dtype=torch.bool)
         active = active[going]

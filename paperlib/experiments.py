@@ -132,8 +132,10 @@ def models(profile: str) -> list[str]:
 
 
 def data_dir() -> Path:
-    """The folder that ``PAPERLIB_DATA`` names, else ``build/data``."""
-    return Path(os.environ.get("PAPERLIB_DATA") or ROOT / "build" / "data").expanduser()
+    """The folder that ``PAPERLIB_DATA`` names, else ``build/data``, or ``~/.cache/paperlib`` where the library was installed
+    without this repository."""
+    own = ROOT / "build" / "data" if (ROOT / "experiments.yml").is_file() else Path("~/.cache/paperlib")
+    return Path(os.environ.get("PAPERLIB_DATA") or own).expanduser()
 
 
 def archive_path(name: str) -> Path:
