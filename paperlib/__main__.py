@@ -21,7 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in BOOK:
             raise
-        print(f"paperlib: {error.name} is missing, which only the book needs: pip install 'paperlib[book]'", file=sys.stderr)
+        where = "pip install '.[book]' in the repository"
+        print(f"paperlib: {error.name} is missing, which only the book needs: {where}", file=sys.stderr)
         return 2
     except (ValueError, FloatingPointError) as error:
         if isinstance(error, ValueError) and not type(error).__module__.startswith("paperlib."):

@@ -102,10 +102,9 @@ def _alone(network: Wrapped, tried: Tensor) -> list[Note]:
         n = len(tried)
         raise NetworkError(f"the network returns {(n, Z.shape[1])} for {n} images; allowed are logits ({n}, K) with K >= "
                            f"{network.least}")  # fmt: skip
-    kept = tried.clone()
-    changed = _changes_images(network, kept)
+    _try(network, tried)
     sentence = "the network changes the images that it is given, in place; it gets a copy at every call"
-    return [Note("in place", sentence)] if changed else []
+    return [Note("in place", sentence)] if _changes_images(network, tried) else []
 
 
 def _changes_images(network: Wrapped, x: Tensor) -> bool:
@@ -320,6 +319,8 @@ def _broken(Z: Tensor, J: Tensor, index: Tensor | None) -> list[Note]:
 
 def _counted(images: list[int], n: int) -> str:
     shown = ", ".join(map(str, images[:8])) + (", ..." if len(images) > 8 else "")
+    if n == 1:
+        return "this image"
     return f"all {n} images" if len(images) == n else f"{len(images)} of {n} images ({shown})"
 
 

@@ -187,8 +187,8 @@ def table(values: dict) -> Iterator[str]:
 
 
 LABELS = {
-    "clean": "right without attack", "worst": "right after the worst of all attacks", "fgsm": "right after FGSM",
-    "bim": "right after BIM", "cw": "right after C&W", "S": "margin S", "mean_J": "mean |J|", "l1_J": "l1 norm of J",
+    "clean": "clean accuracy", "worst": "worst case of all attacks", "fgsm": "accuracy under FGSM",
+    "bim": "accuracy under BIM", "cw": "accuracy under C&W", "S": "margin S", "mean_J": "mean |J|", "l1_J": "l1 norm of J",
     "l2_J": "l2 norm of J", "curvature": "curvature at 0.1", "loss_slope": "slope of the loss",
     "linear_distance": "linear distance S/|J|1", "linear_robust": "farther than eps if linear", "picture": "picture",
 }  # fmt: skip

@@ -198,8 +198,8 @@ def train(
     A model whose data, training code or source has changed since is set aside and trained anew; comments do not count as
     change. Its source is trained first, within the same ``budget``. With ``stored`` the weights that this repository holds
     are taken where they are of the same recipe and data and nothing finished lies there. ``device`` is the accelerator when
-    torch sees one, unless it is named. Raises ExperimentError for an unknown model, StepError for a device that is not there,
-    and what ``zoo.get`` raises.
+    torch sees one, unless it is named. Raises ExperimentError for an unknown model, StepError for a device that is not
+    there, and what ``zoo.get`` raises.
     """
     experiments.recipe(profile, name)
     device = _device(device)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from paperlib.state import modules_of
 
@@ -89,7 +89,9 @@ class Wrapped(nn.Module):
         parts = x.split(self.batch)
         # a part's activations are computed again on the way back, or all parts' would lie in memory together
         if graph:
-            return torch.cat([checkpoint(self._averaged, part, seed, use_reentrant=False) for part in parts])
+            # without the early stop, which is an exception that ``named`` would take for the network's
+            with set_checkpoint_early_stop(False):
+                return torch.cat([checkpoint(self._averaged, part, seed, use_reentrant=False) for part in parts])
         return torch.cat([self._averaged(part, seed) for part in parts])
 
     def _averaged(self, x: Tensor, seed: int) -> Tensor:
