@@ -142,7 +142,7 @@ def archive_path(name: str) -> Path:
     if not name.endswith(".npz"):
         return data_dir() / f"{name}.npz"
     path = Path(name).expanduser()
-    return path if path.is_file() else ROOT / path
+    return ROOT / path if not path.is_file() and (ROOT / path).is_file() else path
 
 
 def paper_place(key: str) -> str:
