@@ -202,7 +202,8 @@ def _rows(values: dict, unit: str) -> Iterator[tuple[str, str]]:
         elif "low" in value:
             yield label, number(value)
         elif name == "masking":
-            yield from ((f"masking: {each.replace('_', ' ')}", f"{share:.1f}") for each, share in value.items())
+            for each, share in value.items():
+                yield f"masking: {each.replace('_', ' ')}", f"{share:.1f} {'points' if 'minus' in each else '%'}"
         else:
             yield from ((f"{label} at {with_unit(float(e), unit)}", number(found)) for e, found in value.items())
 

@@ -21,13 +21,12 @@ import paperlib
 from paperlib import data, evaluate, indicator, surface
 from paperlib.checks import TRIED, Findings, Note, examine
 from paperlib.objective import SURFACES
-from paperlib.readers import load_weights, network, weights_hash
-from paperlib.sources import images
+from paperlib.readers import load_weights as load_weights
+from paperlib.readers import network as network
+from paperlib.readers import weights_hash
+from paperlib.sources import images as images
 from paperlib.state import InputError, modules_of, reject
 from paperlib.wrap import NetworkError
-
-__all__ = ["TRIED", "NetworkError", "check_fit", "check_options", "check_out", "images", "in_unit", "indicators",
-           "load_weights", "network", "plane", "robustness", "size", "written"]  # fmt: skip
 
 PICTURES = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 # what each median of the indicator is counted in; R is the image range
@@ -166,13 +165,12 @@ def examined(model: Callable, dataset: data.Dataset, split: data.Split, sizes: l
 def provenance(found: Findings, dataset: data.Dataset, split: data.Split, *, eps: object, seed: int, of: str = "") -> dict:
     """What a measurement was made of: sizes with their unit, the network, its weights' hash, images, seed and versions."""
     inside = modules_of(found.model.network)
-    index = getattr(split, "index", None)
-    whole = index is None or len(index) == len(dataset.test)
+    whole = len(split) == getattr(split, "total", len(split))
     return {
         "eps": eps, "unit": unit(dataset), "network": of or type(found.model.network).__name__,
         "weights": " ".join(weights_hash(module) for module in inside) or None, "average": found.model.average,
         "data": {"name": dataset.name, "sha256": dataset.sha256, "n": len(split),
-                 "choice": "as given" if whole else "the classes in turn"},
+                 "choice": "all" if whole else "the classes in turn"},
         "seed": seed, "versions": {"paperlib": paperlib.__version__, "torch": torch.__version__},
     }  # fmt: skip
 

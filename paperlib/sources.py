@@ -25,14 +25,10 @@ HALVES = ("test", "val", "validation")
 
 @dataclass(frozen=True)
 class Chosen(Split):
-    """Images in [0, 1], their labels, and each one's place in its data set."""
+    """Images in [0, 1], their labels, each one's place in its data set, and how many test images that has."""
 
     index: Int[Tensor, "n"]
-
-    def note(self, classes: int) -> str:
-        """A sentence if classes are missing; empty if none is."""
-        there = len(self.y.unique())
-        return f"the {len(self)} images hold {there} of {classes} classes" if there < classes else ""
+    total: int
 
 
 def images(name: str, n: int | None = None, *, size: int | None = None) -> tuple[Dataset, Chosen]:
@@ -47,7 +43,7 @@ def images(name: str, n: int | None = None, *, size: int | None = None) -> tuple
                             "of torchvision")  # fmt: skip
         dataset = data.measured(name)
         index = chosen(dataset.test.y, n)
-        return dataset, Chosen(dataset.test.x[index], dataset.test.y[index], index)
+        return dataset, Chosen(dataset.test.x[index], dataset.test.y[index], index, len(dataset.test))
     folder = Path(name).expanduser()
     labels, read, classes = _folder(folder) if folder.is_dir() else _torchvision(name)
     index = chosen(labels, n)
@@ -58,7 +54,7 @@ def images(name: str, n: int | None = None, *, size: int | None = None) -> tuple
         name=folder.name if folder.is_dir() else name, train=empty, validation=empty, test=Split(x, y), classes=classes,
         pixel_scale=255 if x.shape[1] == 3 else 1, sha256=data.digest(x.numpy(), y.numpy()),
     )  # fmt: skip
-    return dataset, Chosen(x, y, index)
+    return dataset, Chosen(x, y, index, len(labels))
 
 
 def chosen(y: Int[Tensor, "m"], n: int | None) -> Int[Tensor, "n"]:
