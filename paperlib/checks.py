@@ -118,9 +118,14 @@ def _changes_images(network: Wrapped, x: Tensor) -> bool:
 
 def _tolerance(network: Wrapped, Z: Tensor) -> float:
     """How far rounding may take two computations of the same logits apart."""
-    coarse = network.dtype in (torch.float16, torch.bfloat16)
     spread = Z[Z.isfinite()].abs().amax() if Z.isfinite().any() else 0.0
-    return float(spread) * (0.05 if coarse else 1e-3) + 1e-12
+    return float(spread) * (0.05 if _is_coarse(network, Z) else 1e-3) + 1e-12
+
+
+def _is_coarse(network: Wrapped, Z: Tensor) -> bool:
+    """Whether logits were computed in half precision: by the network's weights, or by autocast, which their values show."""
+    halves = (torch.float16, torch.bfloat16)
+    return network.dtype in halves or any(torch.equal(Z, Z.to(half).to(Z)) for half in halves)
 
 
 def _apart(first: Tensor, second: Tensor) -> float:
@@ -152,7 +157,7 @@ def _same_twice(network: Wrapped, tried: Tensor) -> list[Note]:
 
 def _same_anywhere(network: Wrapped, tried: Tensor) -> list[Note]:
     """Refused: logits of an image that depend on the others of its batch."""
-    if network.average > 1 or len(tried) == 1:
+    if network.average > 1:
         return []
     together, few = _try(network, tried), tried[:4]
     alone = torch.cat([_try(network, image[None]) for image in few])
@@ -213,7 +218,7 @@ def _outputs(network: Wrapped, Z: Tensor, tried: Tensor) -> list[Note]:
     Z = Z[Z.isfinite().all(1)]
     if len(Z) == 0 or not Z.any():
         return []
-    coarse = 1e-2 if network.dtype in (torch.float16, torch.bfloat16) else 1e-4
+    coarse = 1e-2 if _is_coarse(network, Z) else 1e-4
     sums, low = Z.sum(1), float(Z.min())
     if low >= 0 and bool((sums - 1).abs().amax() <= coarse):
         raise NetworkError("the network's outputs are at least 0 and sum to 1: they are probabilities, whose margins and "

@@ -50,9 +50,9 @@ class Split:
             raise DataError(f"n is {n}; allowed are 1 to {len(self)} images")
         part = Split(self.x[:n], self.y[:n])
         there, classes = len(part.y.unique()), len(self.y.unique()) if n is not None else 0
-        # of n images drawn at random, so many classes are expected
-        expected = classes * (1 - (1 - 1 / classes) ** len(part)) if classes else 0.0
-        if there < 0.6 * expected or there < classes <= len(part) / 10:
+        # of n images drawn at random, so many classes are expected; a few images may well share one
+        expected = classes * (1 - (1 - 1 / classes) ** len(part)) if classes and len(part) > 3 else 0.0
+        if there < 0.4 * expected or there < classes <= len(part) / 10:
             warnings.warn(f"the first {n} of {len(self)} images hold {there} of {classes} classes, as in an archive ordered "
                           "by class: shuffle it", stacklevel=2)  # fmt: skip
         return part

@@ -98,6 +98,21 @@ def test_what_makes_every_number_wrong_is_refused_in_one_sentence(case):
         own.plane(Around(f), DATASET, SPLIT, image=0, eps=0.1, steps=3)
 
 
+def test_one_image_is_enough_to_see_that_neighbours_matter():
+    with pytest.raises(NetworkError, match="with the other images of its batch"):
+        examine(Around(lambda net, x: net(x - x.mean(0))), SPLIT.x[:1], SPLIT.y[:1], classes=4)
+
+
+def test_rounding_inside_the_network_is_not_taken_for_neighbours():
+    def lowered(net, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return net.linear(x.flatten(1))
+
+    network = Around(lowered)
+    network.network.linear = nn.Linear(64, 4)
+    assert set(kinds(examine(network, SPLIT.x, SPLIT.y, classes=4))) <= {"chance", "range"}
+
+
 def test_half_precision_softmax_is_refused_too():
     with pytest.raises(NetworkError, match="probabilities"):
         examine(Around(lambda net, x: net(x).softmax(1)).bfloat16(), SPLIT.x, SPLIT.y, classes=4)
