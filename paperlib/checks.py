@@ -20,11 +20,11 @@ from paperlib.wrap import NetworkError, Wrapped, fitting_batch
 TRIED = 64
 # what must be said before any number
 FIRST = ("headless", "chance", "scale", "range")
+# units that networks expect, as mean and standard deviation of images in [0, 1]
 RANGES = {
-    "values of 0 to 255": lambda x: 255 * x, "values of -1 to 1": lambda x: 2 * x - 1,
-    "images normalised as ImageNet's": lambda x: (x - _IMAGENET[0].to(x)) / _IMAGENET[1].to(x),
+    "values of 0 to 255": ((0.0,), (1 / 255,)), "values of -1 to 1": ((0.5,), (0.5,)),
+    "images normalised as ImageNet's": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }  # fmt: skip
-_IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -276,19 +276,21 @@ def _accuracy(network: Wrapped, Z: Tensor, x: Tensor, y: Tensor, classes: int) -
     others = _in_other_units(network, x[:500], y[:500])
     name = max(others, key=lambda each: others[each]["mean"], default="")
     if name and others[name]["low"] > clean["high"]:
+        mean, std = (" ".join(f"{value:.4g}" for value in values) for values in RANGES[name])
         notes.append(Note("range", f"with {name} the network is right for {others[name]['mean']:.1f} % of the images "
-                          f"instead of {clean['mean']:.1f} %: it seems to expect them (--mean and --std bring images in "
-                          "[0, 1] there)"))  # fmt: skip
+                          f"instead of {clean['mean']:.1f} %: it seems to expect them, which --mean {mean} --std {std} "
+                          "gives it"))  # fmt: skip
     return notes
 
 
 def _in_other_units(network: Wrapped, x: Tensor, y: Tensor) -> dict[str, dict]:
     found = {}
-    for name, change in RANGES.items():
-        if x.shape[1] == 3 or "ImageNet" not in name:
-            parts = zip(x.split(250), y.split(250), strict=True)
+    for name, values in RANGES.items():
+        mean, std = (torch.tensor(value).view(-1, 1, 1).to(x) for value in values)
+        if len(mean) in (1, x.shape[1]):
+            parts = zip(((x - mean) / std).split(250), y.split(250), strict=True)
             try:
-                flags = torch.cat([right(_try(network, change(a)), b) for a, b in parts])
+                flags = torch.cat([right(_try(network, a), b) for a, b in parts])
             except NetworkError:
                 continue
             found[name] = wilson(int(flags.sum()), len(flags))

@@ -238,6 +238,10 @@ def test_images_divided_twice_and_images_in_other_units_are_said_first():
     found = examined(lambda net, x: net(x - 100).add(0.01 * net(x)[:, [1, 0, 3, 2]] * (x.amax() <= 1)))
     assert [note.kind for note in found.notes[:2]] == ["chance", "range"]
     assert "with values of 0 to 255 the network is right for" in found.notes[1].sentence
+    assert "which --mean 0 --std 0.003922 gives it" in found.notes[1].sentence
+    # so given, it is right: an option brings the images into the network's units
+    wrapped = Wrapped(Around(lambda net, x: net((x + 1) / 2).where(x.amin() < 0, 0 * net(x))), mean=(0.5,), std=(0.5,))
+    assert examine(wrapped, SPLIT.x, SPLIT.y, classes=4).right.all()
 
 
 def test_a_class_that_dominates_is_what_guessing_is_measured_by():
@@ -350,6 +354,14 @@ def test_the_ball_is_kept_whatever_the_networks_precision(dtype):
     found = attack(network, SPLIT.x, SPLIT.y, eps=0.03, steps=3, step_size=0.02)
     assert float((found.x - SPLIT.x).abs().max()) <= 0.03 * (1 + 1e-6)
     assert [n.kind for n in examine(network, SPLIT.x, SPLIT.y, classes=4).notes] == []
+
+
+@pytest.mark.parametrize("classes", [2, 1000])
+def test_two_classes_or_a_thousand(classes):
+    y = SPLIT.y % 2
+    network = Around(lambda net, x: F.pad(net(x)[:, :2] + net(x)[:, 2:], (0, classes - 2), value=-1.0))
+    found = examine(network, SPLIT.x, y, classes=2)
+    assert found.notes == [] and found.right.all()
 
 
 def test_normalisation_is_done_before_the_network():
