@@ -17,7 +17,7 @@ def add_evaluate(commands) -> None:
     def run(options) -> None:
         from paperlib import own
 
-        model, dataset, images = _own(options)
+        model, dataset, images = read_own(options)
         print_values(options, own.robustness(
             model, dataset, images, eps=options.eps, step_size=options.step_size, seed=options.seed,
             pgd_steps=options.pgd_steps, of=_name(options),
@@ -36,7 +36,7 @@ def add_indicator(commands) -> None:
     def run(options) -> None:
         from paperlib import own
 
-        model, dataset, images = _own(options)
+        model, dataset, images = read_own(options)
         print_values(options, own.indicators(model, dataset, images, eps=options.eps, seed=options.seed, of=_name(options)))
 
     command = add_own(commands, run, "indicator", "the robustness indicator of a network, without any attack")
@@ -49,7 +49,7 @@ def add_surface(commands) -> None:
     def run(options) -> None:
         from paperlib import own, pipeline, plot
 
-        model, dataset, images = _own(options, suffixes=own.PICTURES)
+        model, dataset, images = read_own(options, suffixes=own.PICTURES)
         plane = own.plane(
             model, dataset, images, image=options.image, eps=options.eps, steps=options.steps,
             objective=options.objective, seed=options.seed, of=_name(options),
@@ -85,7 +85,7 @@ def size(text: str) -> float:
 
 
 def add_own(commands, run: Callable, name: str, purpose: str) -> argparse.ArgumentParser:
-    """A command that measures a network of the reader's, or one of experiments.yml; ``_own`` reads its options."""
+    """A command that measures a network of the reader's, or one of experiments.yml; ``read_own`` reads its options."""
     command = commands.add_parser(name, help=purpose, description=purpose)
     command.set_defaults(run=run)
     which = command.add_mutually_exclusive_group(required=True)
@@ -114,7 +114,7 @@ def _name(options) -> str:
     return options.network or f"{options.model} ({options.profile})"
 
 
-def _own(options, suffixes: tuple[str, ...] = ()):
+def read_own(options, suffixes: tuple[str, ...] = ()):
     """Network, data set and images that the options of ``add_own`` name; every option is checked before any work."""
     from paperlib import experiments, own
     from paperlib.wrap import Wrapped
