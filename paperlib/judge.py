@@ -176,7 +176,7 @@ def table(values: dict) -> Iterator[str]:
     made_of = values["made_of"]
     for note in values["notes"]:
         yield f"note: {note['sentence']}"
-    rows = list(_rows({k: v for k, v in values.items() if k not in ("notes", "made_of")}, made_of["unit"]))
+    rows = list(_rows({k: v for k, v in values.items() if k not in ("notes", "made_of")}, made_of))
     width = max((len(label) for label, _ in rows), default=0)
     yield from (f"{label:<{width}}  {number}" for label, number in rows)
     about, eps = made_of["data"], made_of["eps"]
@@ -194,7 +194,8 @@ LABELS = {
 }  # fmt: skip
 
 
-def _rows(values: dict, unit: str) -> Iterator[tuple[str, str]]:
+def _rows(values: dict, made_of: dict) -> Iterator[tuple[str, str]]:
+    unit = made_of["unit"]
     for name, value in values.items():
         label = LABELS.get(name, name.replace("_", " "))
         if not isinstance(value, dict):
@@ -202,8 +203,9 @@ def _rows(values: dict, unit: str) -> Iterator[tuple[str, str]]:
         elif "low" in value:
             yield label, number(value)
         elif name == "masking":
+            at = with_unit(made_of["masking_eps"], unit)
             for each, share in value.items():
-                yield f"masking: {each.replace('_', ' ')}", f"{share:.1f} {'points' if 'minus' in each else '%'}"
+                yield f"masking at {at}: {each.replace('_', ' ')}", f"{share:.1f} {'points' if 'minus' in each else '%'}"
         else:
             yield from ((f"{label} at {with_unit(float(e), unit)}", number(found)) for e, found in value.items())
 

@@ -206,7 +206,8 @@ def robustness(model: Callable, dataset: data.Dataset, split: data.Split, *, eps
         )
         network.passed = None
     made_of = provenance(found, dataset, split, eps=sizes, seed=seed, of=of)
-    return values | {"notes": told(notes), "made_of": made_of | {"step_size": step, "pgd_steps": pgd_steps}}
+    settings = {"step_size": step, "pgd_steps": pgd_steps, "masking_eps": sizes[len(sizes) // 2]}
+    return values | {"notes": told(notes), "made_of": made_of | settings}
 
 
 def _passes(sizes: int, pgd_steps: int) -> int:

@@ -304,6 +304,9 @@ def test_json_is_printed_when_asked_and_written_the_same(folder, capsys):
     said = run(capsys, "evaluate", *which, "--eps", "0.1", "--pgd-steps", "2")
     assert json.loads(said) == json.loads((folder / "r.json").read_text())
     assert json.loads(said)["made_of"]["network"] == "mine.py:network"
+    table = run(capsys, "evaluate", *which[:4], "--eps", "0.1", "8/20", "--pgd-steps", "2")
+    for line in ("worst case of all attacks at 0.1 of the image range", "masking at 0.4 of the image range: fgsm minus bim"):
+        assert line in table
     plane = json.loads(run(capsys, "surface", *which[:-1], "s.png", "--eps", "0.1", "--steps", "3", "--image", "2"))
     assert plane["picture"] == "s.png" and plane["made_of"]["image"] == 2
 
