@@ -42,6 +42,7 @@ class Parser(argparse.ArgumentParser):
     """Refuses a wrong option in one sentence; ``--help`` has the rest."""
 
     def error(self, message: str):
+        """One sentence on standard error, and exit status 2."""
         self.exit(2, f"paperlib: {message}; {self.prog} --help lists what is allowed\n")
 
 
