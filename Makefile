@@ -52,7 +52,7 @@ distclean: clean
 lock:
 	@command -v uv >/dev/null || { echo "uv is missing; install it: python3 -m pip install uv" >&2; exit 2; }
 	@echo "# Compiled from pyproject.toml for Linux and macOS, Python 3.11 and newer; renew it with: make lock" > .requirements.new
-	@uv pip compile --quiet --universal --no-header --no-emit-index-url pyproject.toml >> .requirements.new
+	@uv pip compile --quiet --universal --no-header --no-emit-index-url --extra book pyproject.toml >> .requirements.new
 	@mv .requirements.new requirements.txt
 
 # what an interrupted installation left behind confuses pip, so it begins anew

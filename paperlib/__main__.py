@@ -1,13 +1,12 @@
 """The command line: ``python -m paperlib COMMAND``. Each command is one function that adds itself to the parser."""
 
 import argparse
-import json
 import os
 import sys
 import time
 from pathlib import Path
 
-from paperlib import experiments, pipeline
+from paperlib import experiments, judge, pipeline
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,6 +18,12 @@ def main(arguments: list[str] | None = None) -> int:
     pipeline.settle_environment()
     try:
         return options.run(options) or 0
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in BOOK:
+            raise
+        where = "pip install '.[book]' in the repository"
+        print(f"paperlib: {error.name} is missing, which only the book needs: {where}", file=sys.stderr)
+        return 2
     except (ValueError, FloatingPointError) as error:
         if isinstance(error, ValueError) and not type(error).__module__.startswith("paperlib."):
             raise
@@ -33,9 +38,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+class Parser(argparse.ArgumentParser):
+    """Refuses a wrong option in one sentence; ``--help`` has the rest."""
+
+    def error(self, message: str):
+        """One sentence on standard error, and exit status 2."""
+        self.exit(2, f"paperlib: {message}; {self.prog} --help lists what is allowed\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands."""
-    whole = argparse.ArgumentParser(prog="python -m paperlib", description="Decision surfaces in input space.")
+    whole = Parser(prog="paperlib", description="Decision surfaces in input space.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     for add in COMMANDS:
         add(commands)
@@ -224,61 +237,6 @@ def add_published(commands) -> None:
     add_command(commands, run, "published", "build the book of the published edition, without data or training")
 
 
-def add_evaluate(commands) -> None:
-    """``evaluate``: a network of the reader's under attack."""
-
-    def run(options) -> None:
-        from paperlib import own
-
-        values = own.robustness(
-            *_own(options), eps=options.eps, step_size=options.step_size, seed=options.seed, pgd_steps=options.pgd_steps
-        )
-        _print_values(values, options.out)
-
-    command = _add_own(commands, run, "evaluate", "a network under attack: accuracy with intervals, worst case, masking")
-    command.add_argument("--eps", type=float, nargs="+", required=True, help="rising sizes, 1/255 for colour images")
-    command.add_argument("--step-size", type=float, help="of BIM and C&W (default: a quarter of the largest eps)")
-    command.add_argument("--pgd-steps", type=int, default=40, help="of the worst case's PGD; 0 leaves it out")
-
-
-def add_indicator(commands) -> None:
-    """``indicator``: the same without any attack."""
-
-    def run(options) -> None:
-        from paperlib import own
-
-        _print_values(own.indicators(*_own(options), eps=options.eps), options.out)
-
-    command = _add_own(commands, run, "indicator", "the robustness indicator of a network, without any attack")
-    command.add_argument("--eps", type=float, required=True, help="size of the ball, 1/255 for colour images")
-
-
-def add_surface(commands) -> None:
-    """``surface``: the decision surface around one image, as a picture."""
-
-    def run(options) -> None:
-        from paperlib import own, plot
-
-        model, dataset, images = _own(options, suffixes=own.PICTURES)
-        plane = own.plane(
-            model, dataset, images, image=options.image, eps=options.eps, steps=options.steps,
-            objective=options.objective, seed=options.seed,
-        )  # fmt: skip
-        path = Path(options.out)
-        with pipeline.scratch(path.parent, f".{path.name}") as folder:
-            made = plot.save_plane(
-                plane, folder / path.name, objective=options.objective, pixel_scale=dataset.pixel_scale
-            )
-            print(made.replace(path))
-
-    command = _add_own(commands, run, "surface", "the decision surface of a network around one image, as a picture")
-    command.add_argument("--eps", type=float, required=True, help="half the width, 1/255 for colour images")
-    command.add_argument("--image", type=int, default=0, help="which test image (default: the first)")
-    command.add_argument("--steps", type=int, default=41, help="grid points along each axis")
-    command.add_argument("--objective", default="decision", help="decision or loss")
-    command.set_defaults(out="surface.png")
-
-
 def add_claims(commands) -> None:
     """``claims``: the verdicts of this run."""
 
@@ -299,58 +257,14 @@ def add_claims(commands) -> None:
     add_command(commands, run, "claims", purpose)
 
 
-def _add_own(commands, run, name: str, purpose: str) -> argparse.ArgumentParser:
-    """A command that measures a network of the reader's, or one of experiments.yml."""
-    command = add_command(commands, run, name, purpose)
-    which = command.add_mutually_exclusive_group(required=True)
-    which.add_argument("--network", help="FILE.py:FUNCTION or package.module:FUNCTION that returns the network")
-    which.add_argument("--model", help="a model of experiments.yml, trained if need be")
-    command.add_argument("--weights", default="", help="a .safetensors file, or a saved state dictionary")
-    command.add_argument("--data", help="digits, digits-rgb, mnist, cifar10 or an .npz archive (default: the model's)")
-    command.add_argument("--n", type=int, help="how many test images (default: all)")
-    command.add_argument("--seed", type=int, default=0, help="of random starts and directions")
-    command.add_argument("--out", default="", help="file to write (default: print only; surface.png for a picture)")
-    return command
-
-
-def _own(options, suffixes: tuple[str, ...] = ()):
-    """Network, data set and images that the options of ``_add_own`` name; every option is checked before any work."""
-    from paperlib import own, zoo
-
-    asked, stored = vars(options), options.network is None
-    own.check_options(asked)
-    if stored and options.weights:
-        sentence = f"weights is {options.weights}, but model {options.model} has its own; allowed are weights with a network"
-        raise own.NetworkError(sentence)
-    if options.out:
-        own.check_out(Path(options.out), suffixes)
-    trained_on = experiments.recipe(options.profile, options.model).data if stored else ""
-    if not (options.data or trained_on):
-        raise own.NetworkError("data is missing; allowed are digits, digits-rgb, mnist, cifar10, or an .npz archive")
-    dataset, images = own.images(options.data or trained_on, options.n)
-    own.check_options(asked, dataset, images)
-    if not stored:
-        return own.network(options.network, options.weights), dataset, images
-    pipeline.train(options.model, options.profile)
-    return zoo.get(options.model, options.profile).model, dataset, images
-
-
-def _print_values(values: dict, out: str) -> None:
-    from paperlib import book, pipeline, record
-
-    for path, leaf in book.leaves(record.plain(values)).items():
-        print(f"{' '.join(path):<24} {book.formatted(leaf)}")
-    if out:
-        pipeline.write_atomic(Path(out), json.dumps(record.plain(values), indent=1) + "\n")
-
-
 def _add_step(command: argparse.ArgumentParser) -> None:
     command.add_argument("--step", action="store_true", help="stamp the step as done (used by the Snakefile)")
 
 
 COMMANDS = (add_check, add_data, add_train, add_search, add_execute, add_figure, add_book, add_site,
-            add_publish, add_published, add_evaluate,
-            add_indicator, add_surface, add_claims)  # fmt: skip
+            add_publish, add_published, *judge.COMMANDS, add_claims)  # fmt: skip
+# packages of the extra "book"
+BOOK = ("yaml", "papermill", "nbformat", "snakemake", "jinja2", "jupyter_book", "plotly", "sklearn", "IPython")
 
 if __name__ == "__main__":
     sys.exit(main())

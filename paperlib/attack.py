@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from paperlib.objective import climbed
+from paperlib.objective import climbed, right
 from paperlib.state import check_batch, evaluating, input_gradient, reject
 from paperlib.tracker import Tracker
 
@@ -155,7 +155,7 @@ class Climb:
         pace = Pace(self.step_size, current, self.steps) if self.adaptive else None
         for k in range(self.steps + 1):
             Z, value[active], gradient = _evaluate(model, current[active], f, active, differentiate=k < self.steps)
-            wrong[active] = Z.argmax(1) != y[active]
+            wrong[active] = ~right(Z, y[active])
             if tracker is not None:
                 tracker.see(k, index[active], current[active], value[active], wrong[active])
             if pace:

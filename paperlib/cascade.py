@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from paperlib.attack import attack
-from paperlib.objective import decision
+from paperlib.objective import decision, right
 from paperlib.square import square
 from paperlib.state import check_batch, evaluating, reject
 
@@ -126,7 +126,7 @@ class _Run:
     def begin(self, store: Path | None, of: str) -> None:
         """The clean images, and what an interrupted run left."""
         Z = torch.cat([self.model(x).detach() for x in self.x.split(self.batch)])
-        self.broken_by[:, (Z.argmax(1) != self.y).cpu()] = 0
+        self.broken_by[:, ~right(Z, self.y).cpu()] = 0
         self.margin = decision(Z, self.y).to(self.x.dtype)
         others = Z.scatter(1, self.y[:, None], -torch.inf)
         self.ranked = others.argsort(dim=1, descending=True)[:, : Z.shape[1] - 1]

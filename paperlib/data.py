@@ -6,7 +6,10 @@ from such an archive ``<name>.npz`` in the folder that ``PAPERLIB_DATA`` names, 
 """
 
 import hashlib
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +23,7 @@ from torch import Tensor
 
 from paperlib.experiments import archive_path, data_dir
 
+BUILT_IN = ("digits", "digits-rgb", "mnist", "cifar10")
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 VALIDATION = {"mnist": 5000, "cifar10": 5000}
 OFFICIAL_SHAPE = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -40,10 +44,18 @@ class Split:
         return len(self.y)
 
     def first(self, n: int | None) -> "Split":
-        """The first ``n`` examples (all for None); ValueError if there are fewer."""
+        """The first ``n`` examples (all for None), with a warning if they lack more classes than chance would let them;
+        ValueError if there are fewer."""
         if n is not None and not 0 < n <= len(self):
             raise DataError(f"n is {n}; allowed are 1 to {len(self)} images")
-        return Split(self.x[:n], self.y[:n])
+        part = Split(self.x[:n], self.y[:n])
+        there, classes = len(part.y.unique()), len(self.y.unique()) if n is not None else 0
+        # of n images drawn at random, so many classes are expected; a few images may well share one
+        expected = classes * (1 - (1 - 1 / classes) ** len(part)) if classes and len(part) > 3 else 0.0
+        if there < 0.4 * expected or there < classes <= len(part) / 10:
+            warnings.warn(f"the first {n} of {len(self)} images hold {there} of {classes} classes, as in an archive ordered "
+                          "by class: shuffle it", stacklevel=2)  # fmt: skip
+        return part
 
     def balanced(self, n: int) -> Int[Tensor, "n"]:
         """The indices of ``n`` examples with the classes taken in turn, so that each has its share, as far as it has enough.
@@ -99,32 +111,64 @@ def load(name: str) -> Dataset:
     raise DataError(f"data is {name!r}; allowed are digits, digits-rgb, mnist, cifar10, or the path of an .npz archive")
 
 
+def measured(name: str) -> Dataset:
+    """``load(name)``, or for an archive without a training half a data set that can be measured on and not trained on."""
+    path = archive_path(name)
+    if not name.endswith(".npz") or not path.is_file():
+        return load(name)
+    return _test_half(path) or load(name)
+
+
+@lru_cache(maxsize=1)
+def _test_half(path: Path) -> Dataset | None:
+    """The test half of an archive that has no other; None for one that has."""
+    with _reading(path), np.load(path, allow_pickle=False) as archive:
+        there = set(archive.files)
+        if there & set(KEYS[:2]) or not (there & set(KEYS[2:]) or {"x", "y"} <= there):
+            return None
+        names = KEYS[2:] if there & set(KEYS[2:]) else ("x", "y")
+        missing = [key for key in names if key not in there]
+        if missing:
+            raise DataError(f"{path} lacks {', '.join(missing)}; for a measurement an archive holds x_test and y_test")
+        arrays = [np.asarray(archive[key]) for key in names]
+    x, y = _checked_pair(*arrays, "test", str(path))
+    test = Split(_images(x), torch.from_numpy(y))
+    none = Split(test.x[:0], test.y[:0])
+    return Dataset(
+        name=path.stem, train=none, validation=none, test=test, classes=int(test.y.max()) + 1,
+        pixel_scale=255 if test.x.shape[1] == 3 else 1, sha256=digest(*arrays),
+    )  # fmt: skip
+
+
 def read_archive(path: Path) -> dict[str, np.ndarray]:
     """The four arrays of a Keras-style archive: images ``(n, h, w, c)``, labels ``(n,)``; checked, pickle refused."""
     if not path.is_file():
         raise DataError(f"data archive {path} does not exist; allowed is a path from here or from the top folder")
+    with _reading(path), np.load(path, allow_pickle=False) as archive:
+        missing = [key for key in KEYS if key not in archive.files]
+        if missing:
+            raise DataError(f"{path} lacks {', '.join(missing)}; an archive holds {', '.join(KEYS)}")
+        # a member that is no array comes as bytes; the checks of shape refuse it
+        arrays = {key: np.asarray(archive[key]) for key in KEYS}
+    return _checked(arrays, str(path))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever a broken archive raises is a DataError that names it."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in KEYS if key not in archive.files]
-            if missing:
-                raise DataError(f"{path} lacks {', '.join(missing)}; an archive holds {', '.join(KEYS)}")
-            # a member that is no array comes as bytes; the checks of shape refuse it
-            arrays = {key: np.asarray(archive[key]) for key in KEYS}
+        yield
     except DataError:
         raise
     except (ValueError, TypeError, OSError, EOFError, KeyError, BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is not a readable .npz archive of plain arrays ({error})") from error
-    return _checked(arrays, str(path))
 
 
 def _checked(arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
     checked = {}
     for part in ("train", "test"):
-        x = _checked_images(arrays[f"x_{part}"], f"x_{part} of {where}")
-        y = _checked_labels(arrays[f"y_{part}"], f"y_{part} of {where}")
-        if len(x) != len(y) or len(x) == 0:
-            raise DataError(f"{where} has {len(x)} images and {len(y)} labels in {part}; allowed is one label an image")
-        checked |= {f"x_{part}": x, f"y_{part}": y}
+        pair = _checked_pair(arrays[f"x_{part}"], arrays[f"y_{part}"], part, where)
+        checked |= dict(zip((f"x_{part}", f"y_{part}"), pair, strict=True))
     if checked["x_train"].shape[1:] != checked["x_test"].shape[1:]:
         raise DataError(
             f"{where} has training images of shape {checked['x_train'].shape[1:]} and test images of shape "
@@ -136,8 +180,18 @@ def _checked(arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]
     return checked
 
 
+def _checked_pair(x: np.ndarray, y: np.ndarray, part: str, where: str) -> tuple[np.ndarray, np.ndarray]:
+    x, y = _checked_images(x, f"x_{part} of {where}"), _checked_labels(y, f"y_{part} of {where}")
+    if len(x) != len(y) or len(x) == 0:
+        raise DataError(f"{where} has {len(x)} images and {len(y)} labels in {part}; allowed is one label an image")
+    return x, y
+
+
 def _checked_images(x: np.ndarray, where: str) -> np.ndarray:
     x = x[..., None] if x.ndim == 3 else x
+    if x.ndim == 4 and x.shape[3] not in (1, 3) and x.shape[1] in (1, 3):
+        # channels first, as torch has them
+        x = x.transpose(0, 2, 3, 1)
     if x.ndim != 4 or x.shape[3] not in (1, 3):
         raise DataError(f"{where} has shape {x.shape}; allowed is (n, h, w), (n, h, w, 1) or (n, h, w, 3)")
     if x.dtype == np.uint8:
@@ -183,7 +237,7 @@ def _from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Dataset:
         test=test,
         classes=int(train.y.max()) + 1,
         pixel_scale=255 if train.x.shape[1] == 3 else 1,
-        sha256=_digest(*(arrays[key] for key in KEYS)),
+        sha256=digest(*(arrays[key] for key in KEYS)),
     )
 
 
@@ -194,7 +248,8 @@ def _images(x: np.ndarray) -> Float[Tensor, "n c h w"]:
     return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2), dtype=np.float32))
 
 
-def _digest(*arrays: np.ndarray) -> str:
+def digest(*arrays: np.ndarray) -> str:
+    """sha256 of arrays' types, shapes and bytes."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
@@ -217,7 +272,10 @@ def _stratified(y: Int[Tensor, "n"], held_out: int, seed: int = 0) -> tuple[Tens
 
 def _digits_raw() -> tuple[np.ndarray, np.ndarray, Tensor, Tensor, Tensor]:
     """scikit-learn's 1,797 scanned digits (8x8, 0..16), labels, and the split: 1,197 train, 150 validation, 450 test."""
-    from sklearn.datasets import load_digits
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as error:
+        raise DataError("data digits come with scikit-learn, which is not installed: pip install scikit-learn") from error
 
     raw = load_digits()
     images, labels = raw.images.astype(np.uint8), raw.target.astype(np.int64)
@@ -235,7 +293,7 @@ def _digits() -> Dataset:
     images, labels, train, validation, test = _digits_raw()
     x, y = _resized(images, 28), torch.from_numpy(labels)
     parts = (train, validation, test)
-    sha256 = _digest(images, labels, *(index.numpy() for index in parts))
+    sha256 = digest(images, labels, *(index.numpy() for index in parts))
     return Dataset("digits", *(Split(x[i], y[i]) for i in parts), classes=10, pixel_scale=1, sha256=sha256)
 
 
@@ -256,7 +314,7 @@ def _digits_rgb() -> Dataset:
 
     parts = [blended(train.repeat(2)), blended(validation), blended(test)]
     splits = (Split(_images(x), torch.from_numpy(y)) for x, y in parts)
-    return Dataset("digits-rgb", *splits, classes=10, pixel_scale=255, sha256=_digest(*(a for part in parts for a in part)))
+    return Dataset("digits-rgb", *splits, classes=10, pixel_scale=255, sha256=digest(*(a for part in parts for a in part)))
 
 
 def _over_crop(mask: np.ndarray, photos: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ from paperlib.findings import edition_dir
 
 PROFILE = "paper"
 LIMIT = 40 * 2**20
-PARTS = ("notebooks", "results", "models", "search")
+PARTS = ("notebooks", "results", "models", "search", "oracle")
 # what the pipeline leaves beside its products, and building a book does not
 TRACES = ("done", "parts", "reruns", "models/*.made_of", "models/*.lock", "models/*.state.pt", "locks/train-*",
           "locks/execute-*")  # fmt: skip
@@ -43,6 +43,8 @@ def publish(profile: str = PROFILE) -> list[str]:
             raise EditionError(f"{key} cannot be published: {', '.join(found)}; execute it again")
     files = [file for key in keys for file in artifact_files(key, profile)]
     files += [(path, Path("search") / path.name) for path in sorted((place / "search").glob("*.json"))]
+    # hours of AutoAttack in a few bytes: another machine goes on from there
+    files += [(path, Path("oracle") / path.name) for path in sorted((place / "oracle").glob("autoattack-*.npy"))]
     new = {target: source for source, target in files}
     kept = [path for path in edition_dir().rglob("*") if path.is_file() and path.relative_to(edition_dir()) not in new]
     size = sum(path.stat().st_size for path in [*new.values(), *kept])

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from paperlib.attack import ATTACKS, apgd, attack
+from paperlib.objective import right
 from paperlib.state import check_batch, evaluating, reject
 from paperlib.tracker import Rise, Success
 
@@ -84,10 +85,16 @@ def mcnemar(first: Bool[Tensor, "n"], second: Bool[Tensor, "n"]) -> dict[str, fl
 
 
 def correct(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, batch: int = 500) -> Bool[Tensor, "n"]:
-    """Whether each image is classified rightly."""
+    """Whether each image is classified rightly; not where its logits are not finite."""
     check_batch(x, y)
     with torch.no_grad(), evaluating(model):
-        return torch.cat([model(a).argmax(1) == b for a, b in zip(x.split(batch), y.split(batch), strict=True)])
+        return torch.cat([right(model(a), b) for a, b in zip(x.split(batch), y.split(batch), strict=True)])
+
+
+def finite(model: Callable, x: Float[Tensor, "n c h w"], *, batch: int = 500) -> Bool[Tensor, "n"]:
+    """Whether each image's logits are finite numbers."""
+    with torch.no_grad(), evaluating(model):
+        return torch.cat([model(a).isfinite().all(1) for a in x.split(batch)])
 
 
 def accuracy(flags: Bool[Tensor, "n"]) -> Interval:
@@ -121,7 +128,8 @@ def robustness(
     settings = (list(eps), step_size, pixel_scale, steps, list(attacks), pgd_steps, pgd_restarts, of)
     part = None if store is None else Path(store) / f"robustness-{_fingerprint(settings, x, y, clean, generator)}.npz"
     flags = _kept(part, generator, x.device) or {("clean", 0.0): clean}
-    unbroken = clean.clone()
+    # an image without finite logits is not right after an attack that leads it away from there
+    counted, unbroken = finite(model, x, batch=batch), clean.clone()
     for size in tqdm(eps, disable=not progress, desc="eps"):
         if ("worst", size) in flags:
             unbroken = flags["worst", size].clone()
@@ -131,7 +139,7 @@ def robustness(
             options = {} if name == "fgsm" else {"step_size": step, "steps": steps}
             steps_to = Success(len(x))
             found = ATTACKS[name](model, x, y, eps=e, batch=batch, generator=generator, tracker=steps_to, **options)
-            flags[name, size] = ~found.success
+            flags[name, size] = ~found.success & counted
             unbroken &= torch.isinf(steps_to.first).to(x.device)
         if pgd_steps:
             unbroken = survivors(model, x, y, unbroken, eps=e, steps=pgd_steps, restarts=pgd_restarts,

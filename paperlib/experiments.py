@@ -15,8 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-import yaml
-
 ROOT = Path(os.environ.get("PAPERLIB_ROOT") or Path(__file__).resolve().parents[1])
 PIPELINE_PARAMETERS = ("artifact", "profile", "models", "out")
 DERIVED = "--"
@@ -132,8 +130,10 @@ def models(profile: str) -> list[str]:
 
 
 def data_dir() -> Path:
-    """The folder that ``PAPERLIB_DATA`` names, else ``build/data``."""
-    return Path(os.environ.get("PAPERLIB_DATA") or ROOT / "build" / "data").expanduser()
+    """The folder that ``PAPERLIB_DATA`` names, else ``build/data``, or ``~/.cache/paperlib`` where the library was installed
+    without this repository."""
+    own = ROOT / "build" / "data" if (ROOT / "experiments.yml").is_file() else Path("~/.cache/paperlib")
+    return Path(os.environ.get("PAPERLIB_DATA") or own).expanduser()
 
 
 def archive_path(name: str) -> Path:
@@ -142,7 +142,7 @@ def archive_path(name: str) -> Path:
     if not name.endswith(".npz"):
         return data_dir() / f"{name}.npz"
     path = Path(name).expanduser()
-    return path if path.is_file() else ROOT / path
+    return ROOT / path if not path.is_file() and (ROOT / path).is_file() else path
 
 
 def paper_place(key: str) -> str:
@@ -336,42 +336,50 @@ def parameters_source(notebook: str) -> str:
     raise ExperimentError(f"notebooks/{notebook}.ipynb has no cell tagged parameters")
 
 
-class _Loader(yaml.SafeLoader):
+@lru_cache(maxsize=1)
+def _loader() -> type:
     """Safe YAML that refuses a key given twice; as in YAML 1.2, 1e-3 is a number and 2020-01-01 a word."""
+    # imported late: who measures a network of their own needs no YAML
+    import yaml
 
-    def compose_mapping_node(self, anchor):
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen and isinstance(key.value, str):
-                raise ExperimentError(f"{_place(key.start_mark)}: the key {key.value!r} is given twice")
-            seen.add(key.value if isinstance(key.value, str) else id(key))
-        return node
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor):
+            node = super().compose_mapping_node(anchor)
+            seen = set()
+            for key, _ in node.value:
+                if key.value in seen and isinstance(key.value, str):
+                    raise ExperimentError(f"{_place(key.start_mark)}: the key {key.value!r} is given twice")
+                seen.add(key.value if isinstance(key.value, str) else id(key))
+            return node
 
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-# nor has YAML 1.2 dates, which neither JSON nor a notebook's parameters could hold
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    )
+    # nor has YAML 1.2 dates, which neither JSON nor a notebook's parameters could hold
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in Loader.yaml_implicit_resolvers.items()
+    }
+    return Loader
 
 
 def read_yaml(path: Path) -> object:
     """A YAML file, its repeated keys refused; ExperimentError with file and line if it cannot be read."""
+    import yaml
+
     try:
         with path.open(encoding="utf-8") as stream:
-            return yaml.load(stream, Loader=_Loader)
+            return yaml.load(stream, Loader=_loader())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ExperimentError(f"{_place(mark)}: {error.problem or error.context}") from error
 
 
 def _parse_value(name: str, text: str) -> object:
+    import yaml
+
     try:
-        value = yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=_loader())
     except ExperimentError:
         raise
     except (yaml.YAMLError, ValueError) as error:
@@ -390,7 +398,7 @@ def _is_plain(value: object) -> bool:
     return True
 
 
-def _place(mark: yaml.Mark) -> str:
+def _place(mark) -> str:
     return f"{Path(mark.name).name}, line {mark.line + 1}"
 
 

@@ -165,17 +165,17 @@ def report(
 
     ``S``: the margin; ``mean_J``: mean ``|J_i|``; ``l1_J``, ``l2_J``; ``curvature``: at scale ``h``; ``loss_slope``: l2 norm
     of the cross-entropy's gradient; ``linear_distance``: ``S / |J|_1``, the l-infinity distance to the boundary if S were
-    affine; ``linear_robust``: whether that exceeds ``eps``.
+    affine; ``linear_robust``: whether that exceeds ``eps``. J = 0 says nothing: both are NaN there.
     """
     with torch.no_grad(), evaluating(model):
         S = torch.cat([decision(model(a), b) for a, b in zip(x.split(500), y.split(500), strict=True)])
     J = norms(jacobian(model, x, y))
-    distance = S / J["l1"].clamp_min(1e-30)
+    distance = torch.where(J["l1"] == 0, torch.nan, S / J["l1"].clamp_min(1e-30))
     return {
         "S": S, "mean_J": J["mean"], "l1_J": J["l1"], "l2_J": J["l2"],
         "curvature": curvature_at_scale(model, x, y, h=h),
         "loss_slope": norms(jacobian(model, x, y, objective=cross_entropy))["l2"],
-        "linear_distance": distance, "linear_robust": (distance > eps).double(),
+        "linear_distance": distance, "linear_robust": torch.where(distance.isnan(), torch.nan, (distance > eps).double()),
     }  # fmt: skip
 
 

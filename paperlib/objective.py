@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from paperlib.state import InputError
@@ -21,6 +21,11 @@ def decision(Z: Logits, y: Labels) -> Values:
     """S = Z_t - max_{i != t} Z_i (Eq. 2): positive where the prediction is right, zero on the boundary."""
     is_true = F.one_hot(y, Z.shape[1]).bool()
     return Z[is_true] - Z.masked_fill(is_true, -torch.inf).amax(dim=1)
+
+
+def right(Z: Logits, y: Labels) -> Bool[Tensor, "n"]:
+    """Whether each label is predicted; never where a logit is not finite, for such a network has said nothing."""
+    return torch.isfinite(Z).all(dim=1) & (Z.argmax(dim=1) == y)
 
 
 def cross_entropy(Z: Logits, y: Labels) -> Values:

@@ -1,136 +1,88 @@
-"""The reader's own network: any ``nn.Module`` on images in [0, 1], measured as the paper's networks are.
+"""The reader's own network, measured as the paper's networks are, from the command line or by these functions.
 
-A network is named ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``; the function takes no argument and returns the
-module. Weights come from a ``.safetensors`` file or a state dictionary that ``torch.save`` wrote, alone or as the only
-one in a dictionary, as in ``{"model": ..., "epoch": 3}``.
+Networks and weights are read by ``paperlib.readers``, images by ``paperlib.sources``, and every network is examined first
+(``paperlib.checks``). Sizes are in the data's unit, 1/255 for colour images and the image range for grey ones, or written as
+a share of the image range, such as "8/255".
 """
 
-import importlib
-import importlib.util
 import math
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from textwrap import shorten
-from types import ModuleType
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
+from tqdm import tqdm
 
+import paperlib
 from paperlib import data, evaluate, indicator, surface
-from paperlib.objective import SURFACES, decision
-from paperlib.state import check_batch, evaluating, reject
+from paperlib.cascade import LEVELS
+from paperlib.checks import TRIED, Findings, Note, examine
+from paperlib.evaluation import evaluation
+from paperlib.objective import SURFACES
+from paperlib.readers import load_weights as load_weights
+from paperlib.readers import network as network
+from paperlib.readers import weights_hash
+from paperlib.sources import images as images
+from paperlib.state import InputError, modules_of, reject
+from paperlib.wrap import NetworkError
 
-# images on which a network is tried before it is measured
-TRIED = 64
 PICTURES = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+# what each median of the indicator is counted in; R is the image range
+UNITS = {
+    "S": "logits", "mean_J": "logits/R", "l1_J": "logits/R", "l2_J": "logits/R", "curvature": "logits/R²",
+    "loss_slope": "nats/R",
+}  # fmt: skip
 
 
-class NetworkError(ValueError):
-    """A network or its weights that cannot be loaded or measured; one sentence that names it."""
+# Sizes.
 
 
-@contextmanager
-def _named(what: str) -> Iterator[None]:
-    """Whatever the reader's code or file raises inside the block is a NetworkError: ``what``, and the reason."""
+class Relative(float):
+    """A size that is a share of the image range whatever the data, as it was written."""
+
+    def __new__(cls, value: float, text: str):
+        made = super().__new__(cls, value)
+        made.text = text
+        return made
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def written(text: str) -> float:
+    """A size as it is written: "8/255" is a share of the image range, "8" or "0.1" counts in the data's unit. InputError."""
+    top, slash, bottom = text.partition("/")
     try:
-        yield
-    except (Exception, SystemExit) as error:
-        said = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".: ")
-        raise NetworkError(f"{what} ({': '.join(filter(None, [type(error).__name__, said]))})") from error
+        return Relative(float(top) / float(bottom), text) if slash else float(text)
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"size is {text!r}; allowed is a number such as 0.1 or a fraction such as 8/255") from None
 
 
-# Loading.
+def size(text: str | float, pixel_scale: int) -> float:
+    """A size on the [0, 1] scale of the images: "8/255" is itself, other numbers count in 1/``pixel_scale``.
 
-
-def network(where: str, weights: str = "") -> nn.Module:
-    """The network that ``where`` names, in eval mode, with ``weights`` if given. Raises NetworkError.
-
-    A file's imports are found beside it, as those of a script are.
+    >>> size("8/255", 255) == size("8", 255) == 8 / 255, size("0.1", 1)
+    (True, 0.1)
     """
-    source, _, function = where.rpartition(":")
-    if not source or not function:
-        raise NetworkError(f"network is {where!r}; allowed is FILE.py:FUNCTION or package.module:FUNCTION")
-    folder = str(Path(source).resolve().parent)
-    sys.path.insert(0, folder)
-    try:
-        make = getattr(_module(source), function, None)
-        if not callable(make):
-            raise NetworkError(f"network is {where!r}, but {source} has no function {function!r}")
-        with _named(f"network is {where!r}, but calling {function}() failed"):
-            model = make()
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
-    if not isinstance(model, nn.Module):
-        raise NetworkError(f"network is {where!r}, which returned {type(model).__name__}; allowed is an nn.Module")
-    if weights:
-        load_weights(model, Path(weights))
-    return model.eval()
+    value = written(text) if isinstance(text, str) else text
+    return float(value) if isinstance(value, Relative) else float(value) / pixel_scale
 
 
-def _module(source: str) -> ModuleType:
-    if not source.endswith(".py"):
-        with _named(f"network module {source!r} cannot be imported"):
-            return importlib.import_module(source)
-    path = Path(source).resolve()
-    if not path.is_file():
-        raise NetworkError(f"network file {source} does not exist")
-    # dataclasses look their module up under this name; a dot in it would make the file part of a package
-    name = str(path).replace(".", "_")
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    with _named(f"network file {source} cannot be imported"):
-        spec.loader.exec_module(module)
-    return module
+def in_unit(value: float, dataset: data.Dataset) -> float:
+    """A size in the data's unit."""
+    return round(float(value) * dataset.pixel_scale, 12) if isinstance(value, Relative) else float(value)
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Fill ``model`` from a ``.safetensors`` file or a saved state dictionary. Raises NetworkError, naming the file."""
-    if not path.is_file():
-        raise NetworkError(f"weights file {path} does not exist")
-    plain = path.suffix == ".safetensors"
-    with _named(f"weights file {path} is not {'a .safetensors file' if plain else 'a state dictionary of torch.save'}"):
-        found = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
-    weights = _state_dict(found, path)
-    try:
-        model.load_state_dict(weights)
-    except Exception as error:
-        # the first line only names the class; each further one is a kind of misfit with its keys
-        misfits = [shorten(line, 160, placeholder=" ...").rstrip(".") for line in str(error).splitlines()]
-        reason = "; ".join(misfits[1:4] or misfits or [type(error).__name__])
-        raise NetworkError(f"weights file {path} does not fit the network: {reason}") from error
+def unit(dataset: data.Dataset) -> str:
+    """The data's unit in words."""
+    return f"1/{dataset.pixel_scale}" if dataset.pixel_scale > 1 else "of the image range"
 
 
-def _state_dict(found: object, path: Path) -> dict[str, Tensor]:
-    """What a file held, if it is a state dictionary, or else the only one in it."""
-
-    def fits(value: object) -> bool:
-        return isinstance(value, dict) and bool(value) and all(
-            isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in value.items()
-        )  # fmt: skip
-
-    held = type(found).__name__
-    if isinstance(found, dict):
-        candidates = [value for value in (found, *found.values()) if fits(value)]
-        if len(candidates) == 1:
-            return candidates[0]
-        held = f"a dictionary with {shorten(', '.join(map(repr, found)), 160, placeholder=' ...') or 'nothing in it'}"
-    raise NetworkError(f"weights file {path} holds {held}; allowed is a state dictionary, or a dictionary with one in it")
-
-
-# What can be measured, and how.
-
-
-def images(name: str, n: int | None) -> tuple[data.Dataset, data.Split]:
-    """A data set and its first ``n`` test images."""
-    dataset = data.load(name)
-    return dataset, dataset.test.first(None if n is None else min(n, len(dataset.test)))
+# Options.
 
 
 def check_options(options: dict, dataset: data.Dataset | None = None, split: data.Split | None = None) -> None:
@@ -140,8 +92,8 @@ def check_options(options: dict, dataset: data.Dataset | None = None, split: dat
     ``image`` is only with ``split``.
     """
     ranges = {
-        "n": (1, math.inf), "seed": (0, 2**63 - 1), "pgd_steps": (0, math.inf), "steps": (2, 1000),
-        "image": (0, math.inf if split is None else len(split) - 1),
+        "n": (1, math.inf), "seed": (0, 2**63 - 1), "pgd_steps": (0, math.inf), "steps": (2, 1000), "average": (1, 10_000),
+        "size": (4, 4096), "image": (0, math.inf if split is None else len(split) - 1),
     }  # fmt: skip
     for name, (low, high) in ranges.items():
         value = options.get(name)
@@ -149,14 +101,34 @@ def check_options(options: dict, dataset: data.Dataset | None = None, split: dat
         reject(value is not None and not low <= value <= high, f"{name} is {value}; allowed is {allowed}")
     objective = options.get("objective", "decision")
     reject(objective not in SURFACES, f"objective is {objective!r}; allowed are {', '.join(SURFACES)}")
+    std = options.get("std") or ()
+    reject(not all(value > 0 for value in std), f"std is {list(std)}; allowed are numbers above 0")
     for name in ("eps", "step_size"):
         value = options.get(name)
         sizes = value if isinstance(value, list) else [value]
-        largest = 255 if dataset is None else dataset.pixel_scale
-        # NaN compares with nothing
-        fits = value is None or sizes and all(a < b for a, b in pairwise([0, *sizes])) and sizes[-1] <= largest
         allowed = "are rising numbers" if isinstance(value, list) else "is a number"
-        reject(not fits, f"{name} is {value}; allowed {allowed} above 0, at most 1 for grey images and 255 for colour")
+        allowed += " above 0, at most 1 for grey images and 255 for colour"
+        reject(value is not None and not _rising(sizes, dataset), f"{name} is {value}; allowed {allowed}")
+
+
+def _rising(sizes: list[float], dataset: data.Dataset | None) -> bool:
+    """Whether sizes rise from above 0 to at most the image range; as far as that can be told without the data."""
+    if dataset is not None:
+        kinds = [([in_unit(each, dataset) for each in sizes], dataset.pixel_scale)]
+    else:
+        shares = [value for value in sizes if isinstance(value, Relative)]
+        kinds = [(shares, 1), ([value for value in sizes if not isinstance(value, Relative)], 255)]
+    # NaN compares with nothing
+    return bool(sizes) and all(
+        all(a < b for a, b in pairwise([0, *map(float, kind)])) and all(value <= most for value in kind)
+        for kind, most in kinds
+    )
+
+
+def check_channels(name: str, values: list[float] | None, dataset: data.Dataset) -> None:
+    """InputError unless ``values`` are one number, or one for each of the images' channels."""
+    channels = dataset.test.x.shape[1]
+    reject(bool(values) and len(values) not in (1, channels), f"{name} is {values}; allowed are one number or {channels}")
 
 
 def check_out(path: Path, suffixes: tuple[str, ...] = ()) -> None:
@@ -168,74 +140,134 @@ def check_out(path: Path, suffixes: tuple[str, ...] = ()) -> None:
     reject(wrong, f"out is {path}; allowed is a file name that ends in {', '.join(suffixes)}")
 
 
-def check_fit(model: nn.Module, split: data.Split, classes: int) -> None:
-    """NetworkError unless the network gives the first images finite logits, one for every class, and the margin has a
-    finite gradient with respect to each image."""
-    x, y = split.x[:TRIED].detach(), split.y[:TRIED]
-    check_batch(x, y)
-    x.requires_grad_(True)
-    n, least = len(x), max(classes, 2)
-    with _named(f"the network does not take images of shape {tuple(x.shape[1:])}"), torch.enable_grad(), evaluating(model):
-        Z = model(x)
-    if not isinstance(Z, Tensor) or Z.ndim != 2 or len(Z) != n or Z.shape[1] < least:
-        found = tuple(Z.shape) if isinstance(Z, Tensor) else type(Z).__name__
-        raise NetworkError(f"the network returns {found} for {n} images; allowed are logits ({n}, K) with K >= {least}")
-    _check_finite("the network's logits", Z)
-    J = None
-    if Z.requires_grad:
-        with _named("the margin of the network has no gradient"), torch.enable_grad():
-            (J,) = torch.autograd.grad(decision(Z, y).sum(), x, allow_unused=True)
-    if J is None:
-        raise NetworkError("the network's logits do not depend differentiably on the image, as under torch.no_grad() or "
-                           "after detach(); allowed is a forward pass that autograd can follow")  # fmt: skip
-    _check_finite("the gradients of its margin", J)
+# Examining.
 
 
-def _check_finite(what: str, values: Tensor) -> None:
-    """NetworkError if any example's values hold NaN or infinity."""
-    broken = int((~values.isfinite()).reshape(len(values), -1).any(1).sum())
-    if broken:
-        raise NetworkError(f"{what} are not finite for {broken} of {len(values)} images; allowed are finite numbers")
+def check_fit(model: Callable, split: data.Split, classes: int) -> Findings:
+    """``checks.examine`` on the first images: NetworkError, in one sentence, for a network that cannot be measured."""
+    return examine(model, split.x[:TRIED], split.y[:TRIED], classes=classes)
 
 
-def robustness(model: nn.Module, dataset: data.Dataset, split: data.Split, *, eps: list[float],
-               step_size: float | None = None, seed: int = 0, pgd_steps: int = 40) -> dict:  # fmt: skip
-    """One row of Table 1 with the worst case and the masking checks, sizes in the data's unit.
+def examined(model: Callable, dataset: data.Dataset, split: data.Split, sizes: list[float]) -> tuple[Findings, list[Note]]:
+    """What the checks find on all images, and what is to be noted of the sizes and of the choice of images."""
+    found = examine(model, split.x, split.y, classes=dataset.classes, index=getattr(split, "index", None))
+    small = [value for value in sizes if not isinstance(value, Relative) and value < 1]
+    notes = list(found.notes)
+    if dataset.pixel_scale > 1 and small:
+        scale, value = dataset.pixel_scale, small[0]
+        sentence = (f"the size {value:g} means {value:g}/{scale} of the image range, for sizes on colour images count in "
+                    f"1/{scale}; {value:g} of the image range would be {value * scale:.3g}")  # fmt: skip
+        notes.append(Note("size", sentence))
+    there = len(split.y.unique())
+    if there < dataset.classes:
+        notes.append(Note("classes", f"the {len(split)} images hold {there} of {dataset.classes} classes"))
+    return found, notes
 
-    ``step_size`` is a quarter of the largest ``eps`` unless given. Raises InputError or NetworkError before any attack.
+
+def provenance(found: Findings, dataset: data.Dataset, split: data.Split, *, eps: object, seed: int, of: str = "") -> dict:
+    """What a measurement was made of: sizes with their unit, the network, its weights' hash, images, seed and versions."""
+    inside = modules_of(found.model.network)
+    whole = len(split) == getattr(split, "total", len(split))
+    return {
+        "eps": eps, "unit": unit(dataset), "network": of or type(found.model.network).__name__,
+        "weights": " ".join(weights_hash(module) for module in inside) or None, "average": found.model.average,
+        "data": {"name": dataset.name, "sha256": dataset.sha256, "n": len(split),
+                 "choice": "all" if whole else "the classes in turn"},
+        "seed": seed, "versions": {"paperlib": paperlib.__version__, "torch": torch.__version__},
+    }  # fmt: skip
+
+
+def told(notes: list[Note]) -> list[dict]:
+    """Notes as JSON has them."""
+    return [{"kind": note.kind, "sentence": note.sentence, "images": note.images} for note in notes]
+
+
+# Measuring.
+
+
+def robustness(model: Callable, dataset: data.Dataset, split: data.Split, *, eps: list[float],
+               step_size: float | None = None, seed: int = 0, pgd_steps: int = 40, of: str = "") -> dict:  # fmt: skip
+    """One row of Table 1 with the worst case, the masking checks, notes and provenance; sizes in the data's unit.
+
+    The worst case is that of ``cascade.LEVELS["standard"]``. ``step_size`` is a quarter of the largest ``eps`` unless given.
+    Raises InputError or NetworkError before any attack.
     """
     check_options({"eps": eps, "step_size": step_size, "seed": seed, "pgd_steps": pgd_steps}, dataset)
-    check_fit(model, split, dataset.classes)
-    step_size = eps[-1] / 4 if step_size is None else step_size
-    generator = torch.Generator().manual_seed(seed)
-    values, _ = evaluate.robustness(
-        model, split.x, split.y, eps=eps, step_size=step_size, pixel_scale=dataset.pixel_scale, pgd_steps=pgd_steps,
-        generator=generator, progress=True,
-    )  # fmt: skip
-    middle = dataset.to_input(eps[len(eps) // 2])
-    values["masking"] = evaluate.masking(
-        model, split.x, split.y, eps=middle, step_size=dataset.to_input(step_size), generator=generator
-    )
-    return values
+    found, notes = examined(model, dataset, split, eps)
+    sizes = [in_unit(value, dataset) for value in eps]
+    step = sizes[-1] / 4 if step_size is None else in_unit(step_size, dataset)
+    generator, network = torch.Generator().manual_seed(seed), found.model
+    with tqdm(total=_passes(len(sizes), pgd_steps) * len(split), unit="image", desc="at most") as bar:
+        network.passed = bar.update
+        values = evaluation(
+            network, split.x, split.y, eps=sizes, step_size=step, strong=len(split), pixel_scale=dataset.pixel_scale,
+            pgd_steps=pgd_steps, cascade=LEVELS["standard"], seed=seed,
+        ).row  # fmt: skip
+        middle = dataset.to_input(sizes[len(sizes) // 2])
+        values["masking"] = evaluate.masking(
+            network, split.x, split.y, eps=middle, step_size=dataset.to_input(step), generator=generator
+        )
+        network.passed = None
+    made_of = provenance(found, dataset, split, eps=sizes, seed=seed, of=of)
+    settings = {"step_size": step, "pgd_steps": pgd_steps, "masking_eps": sizes[len(sizes) // 2]}
+    return values | {"notes": told(notes), "made_of": made_of | settings}
 
 
-def indicators(model: nn.Module, dataset: data.Dataset, split: data.Split, *, eps: float) -> dict:
-    """Medians of the indicator over the images, without any attack; ``eps`` in the data's unit.
+def _passes(sizes: int, pgd_steps: int) -> int:
+    """How often an image goes through the network at most: an image that is broken leaves the long attacks early."""
+    fgsm, bim, cw, pgd = 3, 12, 12, 2 * (pgd_steps + 2) if pgd_steps else 0
+    # four gradient attacks of 20 steps, three targets more, Square's 200 queries, and the clean images
+    masking = 1 + fgsm + 1 + 7 * 22 + 202
+    worst = sum(max(1, stage.targets) * (stage.steps + 2) + 1 for stage in LEVELS["standard"])
+    return 4 + sizes * (fgsm + bim + cw + pgd + worst) + masking
 
-    Raises InputError, or NetworkError if the indicator of any image is not finite.
+
+def indicators(model: Callable, dataset: data.Dataset, split: data.Split, *, eps: float, seed: int = 0,
+               of: str = "") -> dict:  # fmt: skip
+    """Medians of the indicator over the images, without any attack, with notes and provenance; ``eps`` in the data's unit.
+
+    Images whose gradient is zero or not finite are left out and named; those without finite logits count as not robust.
+    Raises InputError, or NetworkError if nothing is left.
     """
     check_options({"eps": eps}, dataset)
-    check_fit(model, split, dataset.classes)
-    report = indicator.report(model, split.x, split.y, eps=dataset.to_input(eps))
-    for name, column in report.items():
-        _check_finite(f"the values of {name}", column)
-    share = report.pop("linear_robust")
-    medians = {name: evaluate.median_interval(column) | {"unit": ""} for name, column in report.items()}
-    return medians | {"linear_robust": evaluate.wilson(int(share.sum()), len(share))}
+    found, notes = examined(model, dataset, split, [eps])
+    if not found.sloped.any():
+        raise NetworkError(next(n.sentence for n in notes if n.kind in ("headless", "zero gradient", "gradient not finite")))
+    e, kept = in_unit(eps, dataset), found.sloped
+    report = indicator.report(found.model, split.x[kept], split.y[kept], eps=dataset.to_input(e))
+    robust = report.pop("linear_robust")
+    report["linear_distance"] = report["linear_distance"] * dataset.pixel_scale
+    medians = {name: _median(name, column, dataset, notes) for name, column in report.items()}
+    n = len(robust) + int((~found.finite).sum())
+    share = evaluate.wilson(int(robust.sum()), n) | {"eps": e, "unit_of_eps": unit(dataset)}
+    return medians | {"linear_robust": share, "notes": told(notes),
+                      "made_of": provenance(found, dataset, split, eps=e, seed=seed, of=of)}  # fmt: skip
 
 
-def plane(model: nn.Module, dataset: data.Dataset, split: data.Split, *, image: int, eps: float, steps: int,
-          objective: str = "decision", seed: int = 0) -> surface.Surface:  # fmt: skip
+def _median(name: str, column: Tensor, dataset: data.Dataset, notes: list[Note]) -> dict:
+    """A median with its interval and unit; values that are not finite are left out and noted, unless that is all."""
+    finite = column.isfinite()
+    broken = int((~finite).sum())
+    if broken:
+        sentence = f"the values of {name} are not finite for {broken} of {len(column)} images"
+        if broken == len(column):
+            raise NetworkError(f"{sentence}; allowed are finite numbers")
+        notes.append(Note("not finite", f"{sentence}: left out of its median"))
+    interval = evaluate.median_interval(column[finite])
+    return {"median": interval.pop("mean"), **interval, "unit": UNITS.get(name, unit(dataset))}
+
+
+@dataclass(frozen=True)
+class Plane(surface.Surface):
+    """A surface around an image, with notes and provenance; ``blind`` where the gradient there is zero."""
+
+    notes: list[Note] = field(default_factory=list)
+    made_of: dict = field(default_factory=dict)
+    blind: bool = False
+
+
+def plane(model: Callable, dataset: data.Dataset, split: data.Split, *, image: int, eps: float, steps: int,
+          objective: str = "decision", seed: int = 0, of: str = "") -> Plane:  # fmt: skip
     """The surface around one test image: alpha along the signs of the C&W gradient, beta along random signs made
     orthogonal to it, ``steps`` points from -eps to eps each; ``eps`` in the data's unit.
 
@@ -244,14 +276,19 @@ def plane(model: nn.Module, dataset: data.Dataset, split: data.Split, *, image: 
     asked = {"image": image, "eps": eps, "steps": steps, "objective": objective, "seed": seed}
     check_options(asked, dataset, split)
     x, y = split.x[image : image + 1], split.y[image : image + 1]
-    for tried in (split, data.Split(x, y)):
-        check_fit(model, tried, dataset.classes)
+    _, notes = examined(model, dataset, data.Split(split.x[:TRIED], split.y[:TRIED]), [eps])
+    place = int(split.index[image]) if hasattr(split, "index") else image
+    found = examine(model, x, y, classes=dataset.classes, index=torch.tensor([place]))
+    blind, e = not bool(found.sloped), in_unit(eps, dataset)
+    notes = [note for note in notes if not note.images and note.kind != "classes"]
+    notes += [note for note in found.notes if note.images]
     generator = torch.Generator().manual_seed(seed)
-    u, v = surface.input_plane(model, x, y, direction="adversarial", generator=generator)
-    axis = np.linspace(-1, 1, steps) * dataset.to_input(eps)
-    f = surface.input_function(model, int(y), SURFACES[objective])
-    found = surface.surface(f, x[0], u[0], v[0], alpha=axis, beta=axis, clip=(0, 1), progress=True)
-    broken = int((~np.isfinite(found.values)).sum())
+    u, v = surface.input_plane(found.model, x, y, direction="adversarial", generator=generator)
+    axis = np.linspace(-1, 1, steps) * dataset.to_input(e)
+    f = surface.input_function(found.model, int(y), SURFACES[objective])
+    made = surface.surface(f, x[0], u[0], v[0], alpha=axis, beta=axis, clip=(0, 1), progress=True)
+    broken = int((~np.isfinite(made.values)).sum())
     if broken:
-        raise NetworkError(f"the surface is not finite at {broken} of {found.values.size} points; allowed are finite logits")
-    return found
+        raise NetworkError(f"the surface is not finite at {broken} of {made.values.size} points; allowed are finite logits")
+    made_of = provenance(found, dataset, split, eps=e, seed=seed, of=of) | {"image": place, "objective": objective}
+    return Plane(made.values, made.alpha, made.beta, made.fingerprint, notes, made_of, blind)

@@ -24,7 +24,7 @@ from paperlib import experiments
 from paperlib.experiments import ROOT, Artifact, build_dir
 
 # code that schedules, checks or stores work and cannot change a number
-GLUE = ("experiments", "pipeline", "book", "__main__")
+GLUE = ("experiments", "pipeline", "book", "judge", "__main__")
 
 
 class StepError(ValueError):
@@ -190,18 +190,23 @@ def archive(name: str) -> dict[str, object] | None:
     return {"path": str(path), "size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
 
 
-def train(name: str, profile: str, *, budget: float | None = None, rebuild: bool = False, device: str = "") -> Path:
+def train(
+    name: str, profile: str, *, budget: float | None = None, rebuild: bool = False, device: str = "", stored: bool = False
+) -> Path:
     """Trains a model, goes on with one that was interrupted, or finds it; returns the weights' file.
 
     A model whose data, training code or source has changed since is set aside and trained anew; comments do not count as
-    change. Its source is trained first, within the same ``budget``. ``device`` is the accelerator when torch sees one,
-    unless it is named. Raises ExperimentError for an unknown model, StepError for a device that is not there, and what
-    ``zoo.get`` raises.
+    change. Its source is trained first, within the same ``budget``. With ``stored`` the weights that this repository holds
+    are taken where they are of the same recipe and data and nothing finished lies there. ``device`` is the accelerator when
+    torch sees one, unless it is named. Raises ExperimentError for an unknown model, StepError for a device that is not
+    there, and what ``zoo.get`` raises.
     """
     experiments.recipe(profile, name)
     device = _device(device)
     from paperlib import zoo
 
+    if stored and _unpacked(name, profile):
+        return zoo.path_of(name, profile)
     path, began, against = zoo.path_of(name, profile), time.monotonic(), []
     for source in sources(name, profile):
         against.append(zoo.file_hash(train(source, profile, budget=budget, device=device)))
@@ -216,6 +221,29 @@ def train(name: str, profile: str, *, budget: float | None = None, rebuild: bool
         write_atomic(marker, made_of)
         zoo.get(name, profile, budget=budget, rebuild=rebuild, device=device)
     return path
+
+
+def _unpacked(name: str, profile: str) -> bool:
+    """Whether a model of the published edition lies, or is now laid, where a run would have put it.
+
+    The marker says so, and no run takes it for a training of its own: ``make book`` trains that model anew.
+    """
+    from paperlib import zoo
+
+    path, held = weights(name, profile), ROOT / "book" / "published" / "models" / f"{name}.safetensors"
+    if not held.is_file() or not held.with_suffix(".json").is_file() or sources(name, profile):
+        return False
+    marker, mark = path.with_name(f"{name}.made_of"), "published"
+    if path.is_file() and (not marker.is_file() or marker.read_text() != mark):
+        return False
+    sha256 = data(data_of(name, profile), profile)["sha256"]
+    if not zoo.is_finished(held, experiments.recipe(profile, name), sha256, None):
+        return False
+    with lock(profile, f"train-{name}"):
+        write_atomic(marker, mark)
+        for file in (held, held.with_suffix(".json")):
+            write_atomic(path.with_name(file.name), file.read_bytes())
+    return True
 
 
 def _device(name: str) -> str:
@@ -384,7 +412,7 @@ def figure(key: str, profile: str, overrides: dict[str, object]) -> Path:
     folder = build_dir(profile) / "reruns" / f"{key}-{digest(overrides)[:8]}"
     for name in dict.fromkeys(spec.models.values()):
         say(f"model {name}")
-        train(name, profile)
+        train(name, profile, stored=True)
     say(f"{key}: notebooks/{spec.notebook}.ipynb")
     notebook = execute(spec, folder=folder)
     _save_pictures(notebook)

@@ -340,8 +340,11 @@ def toy_curve(toy: dict) -> Figure:
         return finished(figure)
 
 
-def save_plane(plane, path, *, objective: str, pixel_scale: int = 1):
-    """One ``surface.Surface`` around an image as a picture file (axes in 1/``pixel_scale``); returns ``path``."""
+def save_plane(plane, path, *, objective: str, pixel_scale: int = 1, blind: bool = False):
+    """One ``surface.Surface`` around an image as a picture file (axes in 1/``pixel_scale``); returns ``path``.
+
+    ``blind``: the gradient at the image is zero, and alpha runs along random signs.
+    """
     with style():
         figure, (ax, bar) = plt.subplots(1, 2, figsize=(7.6, 6), width_ratios=[30, 1.2], layout="constrained")
         top = _round(float(np.quantile(np.abs(plane.values), 0.98)))
@@ -353,7 +356,9 @@ def save_plane(plane, path, *, objective: str, pixel_scale: int = 1):
         if objective == "decision" and plane.values.min() < 0 < plane.values.max():
             ax.contour(alpha, beta, plane.values, [0], colors="black", linewidths=3.5)
         ax.plot(0, 0, "o", color="white", markeredgecolor="black", markersize=9)
-        ax.set(xlabel="α, along −sign ∇S", ylabel="β, along random signs", aspect="equal")
+        unit = f"1/{pixel_scale}" if pixel_scale > 1 else "image range"
+        along = "random signs, for ∇S = 0 here" if blind else "−sign ∇S"
+        ax.set(xlabel=f"α, along {along} ({unit})", ylabel=f"β, along random signs ({unit})", aspect="equal")
         _bar(figure, bar, objective, scale)
         figure.savefig(path, metadata={"Software": None} if str(path).endswith(".png") else None)
         plt.close(figure)

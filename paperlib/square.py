@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from paperlib.attack import Adversarial
-from paperlib.objective import cw
+from paperlib.objective import cw, right
 from paperlib.state import check_batch, evaluating, reject
 
 # the halvings of the squares' share of the area, at these queries of 10,000 (their Sec. 5)
@@ -46,7 +46,7 @@ def square(
                 better = new > value[index]
                 found[index[better]], value[index[better]] = tried[better], new[better]
             active = (value <= 0).nonzero()[:, 0]
-        success = torch.cat([model(a).argmax(1) != b for a, b in zip(found.split(batch), y.split(batch), strict=True)])
+        success = torch.cat([~right(model(a), b) for a, b in zip(found.split(batch), y.split(batch), strict=True)])
     return Adversarial(found, success)
 
 

@@ -1,5 +1,7 @@
 """Borrowing a network without leaving a trace: modes, gradients and statistics stay as the caller had them."""
 
+import functools
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,9 +15,9 @@ def evaluating(model: Callable) -> Iterator[None]:
     """Every submodule in eval mode inside the block, each in its own former mode after it.
 
     In eval mode BatchNorm uses frozen statistics, so that one image's gradient cannot depend on its neighbours.
-    Any callable that is no ``nn.Module`` passes through untouched.
+    So are the modules that a plain callable reaches (``modules_of``).
     """
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modules = list(dict.fromkeys(each for module in modules_of(model) for each in module.modules()))
     modes = [module.training for module in modules]
     try:
         for module in modules:
@@ -24,6 +26,45 @@ def evaluating(model: Callable) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
+
+
+def modules_of(model: object, depth: int = 4) -> list[nn.Module]:
+    """The modules behind any callable: itself, or those that a function closes over, names, binds or takes as defaults,
+    and those among an object's attributes; none where they cannot be seen."""
+    if isinstance(model, nn.Module):
+        return [model]
+    if depth == 0 or isinstance(model, (type, Tensor)):
+        return []
+    if isinstance(model, functools.partial):
+        near = [model.func, *model.args, *model.keywords.values()]
+    elif inspect.ismethod(model):
+        near = [model.__self__, model.__func__]
+    elif inspect.isfunction(model):
+        near = [model.__wrapped__] if hasattr(model, "__wrapped__") else []
+        near += _reached(model)
+    elif isinstance(model, (list, tuple)):
+        near = list(model)
+    else:
+        near = list(model.values() if isinstance(model, dict) else getattr(model, "__dict__", {}).values())
+    kinds = (nn.Module, functools.partial, list, tuple, dict)
+    near = [part for part in near if isinstance(part, kinds) or callable(part)]
+    return list(dict.fromkeys(module for part in near for module in modules_of(part, depth - 1)))
+
+
+def _reached(function: Callable) -> list[object]:
+    """What a function's body can reach: its closure, defaults, and the globals that it names."""
+    cells = []
+    for cell in function.__closure__ or ():
+        try:
+            cells.append(cell.cell_contents)
+        except ValueError:  # not filled yet
+            continue
+    named = [function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__]
+    defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    # of globals only modules, and functions of the same file: others would lead anywhere
+    near = (inspect.isfunction(part) and part.__globals__ is function.__globals__ for part in named)
+    kept = [part for part, same in zip(named, near, strict=True) if same or isinstance(part, nn.Module)]
+    return [*cells, *defaults, *kept]
 
 
 def input_gradient(
@@ -58,6 +99,8 @@ def reject(condition: bool, sentence: str) -> None:
 def check_batch(x: Tensor, y: Tensor) -> None:
     """Images ``(n, c, h, w)`` in [0, 1] and as many integer labels, or ValueError with one sentence."""
     reject(not x.is_floating_point(), f"x has dtype {x.dtype}; allowed are floating-point images in [0, 1]")
+    exact = x.dtype in (torch.float32, torch.float64)
+    reject(not exact, f"x has dtype {x.dtype}, which rounds a perturbation; allowed are torch.float32 and torch.float64")
     reject(x.ndim != 4, f"x has shape {tuple(x.shape)}; allowed is (n, c, h, w)")
     reject(y.ndim != 1 or len(x) != len(y), f"y has shape {tuple(y.shape)} for {len(x)} images; allowed is ({len(x)},)")
     reject(y.dtype != torch.int64, f"y has dtype {y.dtype}; allowed is torch.int64")

@@ -245,7 +245,7 @@ def test_numbers_of_yaml_1_2_and_safe_tags_only(tmp_path):
     (tmp_path / "x.yml").write_text("a: 1e-3\nb: !!python/name:os.system\n")
     with pytest.raises(ExperimentError, match=r"x.yml, line 2"):
         experiments.read_yaml(tmp_path / "x.yml")
-    assert yaml.load("a: 1e-3", Loader=experiments._Loader) == {"a": 0.001}
+    assert yaml.load("a: 1e-3", Loader=experiments._loader()) == {"a": 0.001}
 
 
 def test_the_commands_of_the_readme_are_accepted():

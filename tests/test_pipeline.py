@@ -334,6 +334,32 @@ def test_a_recipe_field_retrains_only_the_models_that_set_it(project):
     assert not (project.build / "results").exists()
 
 
+def test_a_figure_again_takes_the_weights_that_the_repository_holds_and_the_book_trains_its_own(project):
+    held = project.root / "book" / "published" / "models"
+    held.mkdir(parents=True)
+    recipe = {"data": "toy", "epochs": 3, "pause": 0.2, "c": 0.0, "source": ""}
+    (held / "one.safetensors").write_text(json.dumps(recipe))
+    (held / "one.json").write_text("{}")
+    for image in (3, 4):
+        status, said = project.run("figure", "fig01", f"image={image}")
+        assert status == 0, said
+    assert project.lines("epochs.txt") == [] and (project.build / "models" / "one.json").is_file()
+    project.make()
+    assert [line for line in project.lines("epochs.txt") if line.startswith("one")] == ["one 0", "one 1", "one 2"]
+    # what a run of the reader's has trained is not replaced
+    status, said = project.run("figure", "fig01", "image=5")
+    assert status == 0 and len(project.lines("epochs.txt")) == 6
+
+
+def test_a_held_model_of_another_recipe_is_not_taken(project):
+    held = project.root / "book" / "published" / "models"
+    held.mkdir(parents=True)
+    (held / "one.safetensors").write_text(json.dumps({"data": "toy", "epochs": 9}))
+    (held / "one.json").write_text("{}")
+    status, said = project.run("figure", "fig01", "image=3")
+    assert status == 0 and len(project.lines("epochs.txt")) == 3
+
+
 # --- make ----------------------------------------------------------------------------------------------------------
 
 
