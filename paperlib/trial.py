@@ -1,0 +1,274 @@
+"""What is measured of one network for its report, in pieces that an interrupted call finds again."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from paperlib import evaluate, examples, indicator, oracle, references, standins
+from paperlib.pieces import Pieces, Progress
+from paperlib.state import evaluating
+
+PROBE = 20  # images after which it is known how many fit
+LADDER = (20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000)
+
+
+@dataclass(frozen=True)
+class Level:
+    """How much is tried: ``seconds`` that the worst case may take (images are left out to keep to it), the most ``images``,
+    images for the signs of masked gradients, points along each axis of a surface, and whether AutoAttack runs too.
+    """
+
+    seconds: float
+    images: int
+    masking: int
+    grid: int
+    oracle: bool = False
+
+
+LEVELS = {
+    "quick": Level(seconds=45, images=500, masking=50, grid=25),
+    "standard": Level(seconds=1200, images=1000, masking=200, grid=33),
+    "strong": Level(seconds=float("inf"), images=1000, masking=500, grid=41, oracle=True),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The settings of one report, sizes on the [0, 1] scale."""
+
+    eps: float
+    level: str
+    data: str
+    name: str
+    pixel_scale: int
+    classes: int
+    class_names: tuple[str, ...]
+    n: int | None
+    seed: int
+    data_sha256: str
+
+    @property
+    def unit(self) -> str:
+        """What stands behind a number in the data's own unit."""
+        return "" if self.pixel_scale == 1 else f"/{self.pixel_scale}"
+
+    def key(self, size: float) -> str:
+        """A size as the number in the data's own unit: 8 for 8/255."""
+        return f"{size * self.pixel_scale:.6g}"
+
+    @property
+    def sizes(self) -> list[float]:
+        """Half of eps, eps and twice eps, and up to there the sizes at which published networks of these data were measured."""
+        asked = {self.key(size): size for size in (self.eps / 2, self.eps, 2 * self.eps) if size <= 1}
+        published = references.of(self.data, self.data_sha256).get("networks", {})
+        known = {float(size) for network in published.values() for size in network["worst"]}
+        near = {self.key(s / self.pixel_scale): s / self.pixel_scale for s in known if s / self.pixel_scale <= 2 * self.eps}
+        if near:
+            # the published sizes make half and double unnecessary
+            asked = {self.key(self.eps): self.eps}
+        return sorted((near | asked).values())
+
+
+class Trial:
+    """The measurements in their order, each stored under the hash of network, images and settings."""
+
+    def __init__(self, network: Callable, x: Tensor, y: Tensor, asked: Asked, store: str | Path | None, bar: Progress):
+        self.network, self.x, self.y, self.asked, self.bar = network, x, y, asked, bar
+        self.level, self.sizes = LEVELS[asked.level], asked.sizes
+        self.weights = references.weights_hash(network)
+        self.logits = self._logits()
+        self.of = _digest([repr(asked), self.weights], self.logits[:PROBE], x, y)
+        self.pieces = Pieces(store, self.of)
+
+    def everything(self) -> tuple[dict, dict]:
+        """``values`` without sentences, and ``pictures``."""
+        plan = self.pieces.kept("plan", self._plan)
+        n = int(plan["n"])
+        self._expect(n, plan)
+        unbroken, by, names = self._worst(n, int(plan["chunk"]))
+        parts = self.pieces.kept("indicator", lambda: self._indicator(n))
+        shown, pictures = self._examples(n, by, parts, int(plan["grid"]))
+        masking, last = self.pieces.kept("masking", lambda: self._masking(int(plan["masking"]))), len(self.sizes) - 1
+        finite = self.logits.isfinite().all(1)[:n]
+        right = (self.logits[:n].argmax(1) == self.y[:n]) & finite
+        worst = {
+            self.asked.key(size): evaluate.accuracy(unbroken[e]) | {"broken_by": _counts(by[e], names)}
+            for e, size in enumerate(self.sizes)
+        }
+        values = self._settings(n, plan, finite) | {
+            "clean": evaluate.accuracy(right), "worst": worst, "stages": list(names), "indicator": self._parts(parts, right),
+            "examples": shown, "masking": {k: float(v) for k, v in masking.items()}, "masking_images": int(plan["masking"]),
+            "autoattack": self._autoattack(n, unbroken), "last_size": self.asked.key(self.sizes[last]),
+        }  # fmt: skip
+        return values, pictures
+
+    def _settings(self, n: int, plan: dict, finite: Tensor) -> dict:
+        asked, network = self.asked, self.network
+        counts = torch.bincount(self.y[:n].cpu(), minlength=asked.classes)
+        module = isinstance(network, nn.Module)
+        return {
+            "format": 1,
+            "question": {
+                "eps": asked.eps, "key": asked.key(asked.eps), "unit": asked.unit, "pixel_scale": asked.pixel_scale,
+                "norm": "linf", "sizes": self.sizes, "level": asked.level, "seed": asked.seed, "n_by_time": asked.n is None
+                and n < min(self.level.images, len(self.y)), "grid": int(plan["grid"]),
+            },
+            "network": {
+                "name": asked.name or type(network).__name__, "kind": type(network).__name__,
+                "parameters": sum(p.numel() for p in network.parameters()) if module else None,
+                "weights_sha256": self.weights, "device": str(self.x.device), "outputs": self.logits.shape[1],
+            },
+            "data": {
+                "name": asked.data, "sha256": _digest([], self.x[:n], self.y[:n]), "shape": list(self.x.shape[1:]), "images": n,
+                "given": len(self.y), "classes": asked.classes, "class_names": list(asked.class_names),
+                "missing_classes": (counts == 0).nonzero()[:, 0].tolist(), "not_finite": (~finite).nonzero()[:, 0].tolist(),
+            },
+            "chance": 100 / self.logits.shape[1], "published": references.of(asked.data, asked.data_sha256),
+        }  # fmt: skip
+
+    def _logits(self) -> Float[Tensor, "n K"]:
+        with torch.no_grad(), evaluating(self.network):
+            return torch.cat([self.network(part.clone()).detach() for part in self.x.split(100)])
+
+    def _plan(self) -> dict:
+        """How many images, surfaces' points and images for masking fit the level's time, after the first images' worst case."""
+        asked, level, most = self.asked, self.level, len(self.y)
+        self.bar.at("timing the network")
+        indicator.jacobian(self.network, self.x[:2], self.y[:2])
+        began, few = time.perf_counter(), min(8, most)
+        # the sum waits for an accelerator
+        float(indicator.jacobian(self.network, self.x[:few], self.y[:few]).sum())
+        step = (time.perf_counter() - began) / few
+        began, first = time.perf_counter(), min(PROBE, most)
+        self._chunk(0, first)
+        rate = (time.perf_counter() - began) / first
+        fits = [k for k in LADDER if k <= most and k * rate <= level.seconds]
+        n = asked.n or (most if most * rate <= level.seconds else max([*fits, min(PROBE, most)]))
+        grid = next((k for k in (level.grid, 25, 17) if k <= level.grid and k * k * step <= level.seconds / 6), 11)
+        masking = max([k for k in (*LADDER, n) if k <= min(level.masking, n) and 250 * k * step <= level.seconds / 2],
+                      default=min(10, n))  # fmt: skip
+        return {"n": n, "chunk": int(np.clip(10 / rate, 10, 250)), "grid": grid, "masking": masking, "step": step, "rate": rate}
+
+    def _expect(self, n: int, plan: dict) -> None:
+        """Seconds of what is still to come, from the time of one gradient and of one image's worst case."""
+        step, rate = float(plan["step"]), float(plan["rate"])
+        phases = {"worst case": n * rate, "indicator": 5 * n * step, "surfaces": 1.5 * int(plan["grid"]) ** 2 * step,
+                  "masked gradients": 250 * int(plan["masking"]) * step}  # fmt: skip
+        if self.level.oracle and oracle.available():
+            phases["AutoAttack"] = n * rate
+        self.bar.expect(**phases)
+
+    def _chunk(self, start: int, end: int) -> dict:
+        """The worst case of some images; one whose outputs are not finite is never right."""
+        def make() -> dict:
+            x, y = self.x[start:end], self.y[start:end]
+            usable = self.logits[start:end].isfinite().all(1)
+            stages = standins.LEVELS[self.asked.level]
+            unbroken = torch.zeros(len(self.sizes), len(y), dtype=torch.bool)
+            by = torch.zeros(len(self.sizes), len(y), dtype=torch.long)
+            found = standins.worst_case(self.network, x[usable], y[usable], eps=self.sizes, cascade=stages, batch=100,
+                                        seed=self.asked.seed, store=self.pieces.folder, of=self.of)  # fmt: skip
+            unbroken[:, usable.cpu()], by[:, usable.cpu()] = found.unbroken.cpu(), found.broken_by.cpu().long()
+            return {"unbroken": unbroken.numpy(), "by": by.numpy(), "names": np.array(found.names)}
+
+        return self.pieces.kept(f"worst-{start}-{end}", make)
+
+    def _worst(self, n: int, chunk: int) -> tuple[Bool[Tensor, "e n"], Int[Tensor, "e n"], list[str]]:
+        first = min(PROBE, len(self.y))
+        ends = [0, first, *range(first + chunk, n, chunk), n] if n > first else [0, first]
+        parts = []
+        for start, end in zip(ends, ends[1:], strict=False):
+            self.bar.at("worst case", start / n, f"{start} of {n} images")
+            parts.append(self._chunk(start, end))
+        unbroken, by = (torch.from_numpy(np.concatenate([part[key] for part in parts], axis=1))[:, :n] for key in ("unbroken", "by"))
+        return unbroken, by, parts[0]["names"].tolist()
+
+    def _indicator(self, n: int) -> dict:
+        self.bar.at("indicator")
+        found, right, telling = references.parts(self.network, self.x[:n], self.y[:n], eps=self.asked.eps)
+        return {name: column.double().cpu().numpy() for name, column in (found | {"right": right, "telling": telling}).items()}
+
+    def _parts(self, parts: dict, right: Tensor) -> dict:
+        telling, kept = parts["telling"] > 0, (parts["telling"] > 0) & right.cpu().numpy()
+        found = {"images": int(kept.sum()), "left_out": {"wrong": int((~right).sum()), "no_gradient": int((~telling).sum())},
+                 "parts": {}}  # fmt: skip
+        if kept.any():
+            found["linear_robust"] = evaluate.wilson(int(parts["linear_robust"][kept].sum()), int(kept.sum()))
+            for name in references.PARTS:
+                column = torch.from_numpy(parts[name][kept])
+                found["parts"][name] = evaluate.median_interval(column) | references.quantiles(column) | _histogram(column)
+        return found
+
+    def _examples(self, n: int, by: Tensor, parts: dict, grid: int) -> tuple[dict, dict]:
+        # the index of the first size that broke an image; beyond the last for one left unbroken
+        fallen = torch.where(by >= 0, torch.arange(len(by))[:, None], len(by)).amin(0)
+        among = torch.from_numpy((parts["right"] > 0) & (parts["telling"] > 0))
+        roles = examples.chosen(fallen, torch.from_numpy(parts["linear_distance"]), among)
+        numbers, pictures = {}, {}
+        for k, (role, i) in enumerate(roles.items()):
+            self.bar.at("surfaces", k / len(roles), f"{k} of {len(roles)} images")
+            held = self.pieces.kept(f"example-{i}", lambda i=i: self._example(i, grid))
+            pictures[role] = {name: held[name] for name in ("image", "attacked", "S", "axis")}
+            size = self.sizes[int(fallen[i])] if int(fallen[i]) < len(self.sizes) else None
+            numbers[role] = json.loads(str(held["numbers"])) | {
+                "image": i, "linear_distance": float(parts["linear_distance"][i]), "broken_at": size,
+                "grid": np.round(held["S"], 5).tolist(),
+            }  # fmt: skip
+        return numbers, pictures
+
+    def _example(self, i: int, grid: int) -> dict:
+        numbers, pictures = examples.examined(
+            self.network, self.x[i : i + 1], self.y[i : i + 1], eps=self.asked.eps, steps=grid, seed=self.asked.seed
+        )
+        return pictures | {"numbers": np.array(json.dumps(numbers))}
+
+    def _masking(self, m: int) -> dict:
+        self.bar.at("masked gradients", what=f"{m} images")
+        usable = self.logits[:m].isfinite().all(1)
+        if not usable.any():
+            return {}
+        generator = torch.Generator().manual_seed(self.asked.seed)
+        return evaluate.masking(
+            self.network, self.x[:m][usable], self.y[:m][usable], eps=self.asked.eps, step_size=self.asked.eps / 4,
+            generator=generator,
+        )  # fmt: skip
+
+    def _autoattack(self, n: int, unbroken: Tensor) -> dict | None:
+        """AutoAttack at eps on the same images, at the level that has it and where its package is installed."""
+        if not (self.level.oracle and oracle.available()):
+            return None
+        self.bar.at("AutoAttack", what=f"{n} images")
+        flags = oracle.autoattack(self.network, self.x[:n], self.y[:n], eps=self.asked.eps, seed=self.asked.seed,
+                                  store=self.pieces.folder, of=self.of, progress=self.bar.shown).cpu()  # fmt: skip
+        ours = unbroken[self.sizes.index(self.asked.eps)]
+        return evaluate.accuracy(flags) | {"only_it_broke": int((ours & ~flags).sum()), "only_ours": int((flags & ~ours).sum())}
+
+
+def _histogram(column: Float[Tensor, "n"], bins: int = 24) -> dict:
+    """Counts in equal steps of the logarithm, and how many values are not above 0 and so not in them."""
+    above = column[column > 0].log10().numpy()
+    if len(above) == 0:
+        return {"edges": [], "counts": [], "zeros": len(column)}
+    low, high = above.min(), above.max()
+    spread = max(high - low, 0.1)
+    counts, edges = np.histogram(above, bins=bins, range=((low + high - spread) / 2, (low + high + spread) / 2))
+    return {"edges": (10**edges).tolist(), "counts": counts.tolist(), "zeros": len(column) - len(above)}
+
+
+def _counts(by: Int[Tensor, "n"], names: list[str]) -> dict[str, int]:
+    return {name: int((by == k).sum()) for k, name in enumerate(names)}
+
+
+def _digest(words: list, *tensors: Tensor) -> str:
+    digest = hashlib.sha256(json.dumps(words).encode())
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
