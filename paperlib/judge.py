@@ -1,7 +1,7 @@
 """One network, one page: is it robust, how is that known, and where does it stand?
 
-``report`` (as ``paperlib.report``) measures a network (``paperlib.trial``), turns the numbers into sentences (``paperlib.rules``)
-and sets both on one page (``paperlib.page``).
+``report`` (as ``paperlib.report``) measures a network (``paperlib.trial``), turns the numbers into sentences
+(``paperlib.rules``) and sets both on one page (``paperlib.page``).
 """
 
 import json
@@ -21,10 +21,12 @@ from paperlib.pieces import Progress
 from paperlib.state import check_batch, reject
 from paperlib.trial import LEVELS, Asked, Trial
 
+EXAMINED = 64  # images on which a network is tried before it is measured
+
 
 class Report:
-    """What was measured of one network: ``values`` (numbers, intervals, sentences, settings, hashes) and ``pictures`` (arrays
-    behind the surfaces and images). It shows itself in a notebook; ``save`` writes the page.
+    """What was measured of one network: ``values`` (numbers, intervals, sentences, settings, hashes) and ``pictures``
+    (arrays behind the surfaces and images). It shows itself in a notebook; ``save`` writes the page.
     """
 
     def __init__(self, values: dict, pictures: dict[str, dict[str, np.ndarray]]):
@@ -39,7 +41,7 @@ class Report:
         return "\n".join(said["sentence"] for said in self.values["answer"])
 
     def save(self, path: str | Path) -> Path:
-        """Writes the page at ``path`` and every number beside it, in the same name with ``.json``; returns the page's path."""
+        """Writes the page at ``path`` and every number beside it, under the same name with ``.json``; returns ``path``."""
         from paperlib import page
         from paperlib.pipeline import write_atomic
 
@@ -59,25 +61,29 @@ def report(
 ) -> Report:  # fmt: skip
     """Judges a network on images in [0, 1] with integer labels; ``eps`` is an l-infinity size on the [0, 1] scale (8/255).
 
-    ``level`` is ``quick``, ``standard`` or ``strong``. ``data`` names the data set (``mnist``, ``cifar10``), so that published
-    networks of the same data stand beside this one; ``n`` is how many images are attacked, the classes in turn (default: as many
-    as fit the level's time). Sizes are printed in 1/``pixel_scale`` (default: 255 for colour, 1 for grey). With ``store``, a
-    folder, an interrupted call goes on where it stopped. ``notes`` are sentences that the reader of the weights or the data
-    wants said. The network is left as it was found. Raises InputError and NetworkError, in one sentence, before any attack.
+    ``level`` is ``quick``, ``standard`` or ``strong``. ``data`` names the data set (``mnist``, ``cifar10``), so that
+    published networks of the same data stand beside this one; ``n`` is how many images are attacked, the classes in turn
+    (default: as many as fit the level's time). Sizes are printed in 1/``pixel_scale`` (default: 255 for colour, 1 for
+    grey). With ``store``, a folder, an interrupted call goes on where it stopped. ``notes`` are sentences that the reader
+    of the weights or the data wants said. The network is left as it was found. Raises InputError and NetworkError, in one
+    sentence, before any attack.
     """
     began, started = time.perf_counter(), datetime.now(UTC)
     x, y = torch.as_tensor(x), torch.as_tensor(y)
     asked = _asked(x, y, eps=eps, level=level, data=data, name=name, pixel_scale=pixel_scale, class_names=class_names, n=n,
                    seed=seed, data_sha256=data_sha256)  # fmt: skip
     device = next((p.device for p in network.parameters()), x.device) if isinstance(network, nn.Module) else x.device
+    weights = references.weights_hash(network)
     index = Split(x, y).balanced(min(n or LEVELS[level].images, len(y)))
     x, y = x[index].to(device), y[index].to(device)
-    found = standins.examine(network, x, y, classes=asked.classes)
-    said = [*notes, *(note.sentence for note in found.notes)]
+    found = standins.examine(network, x[:EXAMINED], y[:EXAMINED], classes=asked.classes)
     with Progress(shown=progress) as bar:
-        values, pictures = Trial(network, x, y, asked, store, bar).everything()
-    k = values["data"]["images"]
-    values["data"]["indices"], values["notes"] = index[:k].tolist(), said
+        values, pictures = Trial(
+            found.model, x, y, asked, store, bar, weights=weights, name=name or type(network).__name__
+        ).everything()
+    values["data"]["indices"] = index[: values["data"]["images"]].tolist()
+    values["notes"] = [{"kind": note.kind, "sentence": _sentence(note.sentence)} for note in found.notes]
+    values["notes"] += [{"kind": "reader", "sentence": _sentence(text)} for text in notes]
     values["provenance"] = _provenance(command or _call(asked), started, time.perf_counter() - began)
     return Report(record.plain(rules.judged(values)), pictures)
 
@@ -109,6 +115,11 @@ def _call(asked: Asked) -> str:
     return f"paperlib.report(network, x, y, eps={size}, level={asked.level!r}{data}, seed={asked.seed})"
 
 
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
 def _provenance(command: str, started: datetime, seconds: float) -> dict:
     from paperlib import __version__
 
@@ -116,5 +127,3 @@ def _provenance(command: str, started: datetime, seconds: float) -> dict:
         "command": command, "paperlib": __version__, "git_commit": record.git_commit(), "autoattack": oracle.available(),
         "environment": record.environment(), "started": started.isoformat(timespec="seconds"), "seconds": round(seconds, 1),
     }  # fmt: skip
-
-

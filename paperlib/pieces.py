@@ -1,4 +1,6 @@
-"""A long measurement in pieces: each is written down once, under a hash of what it depends on, and a line says how long it takes."""
+"""A long measurement in pieces: each is written down once, under a hash of what it depends on, and a line says how long
+it takes.
+"""
 
 import os
 import sys
@@ -11,7 +13,7 @@ import numpy as np
 
 
 class Pieces:
-    """Named sets of arrays in a folder of their own below ``store``, called after the hash ``of``; without one, nothing is kept."""
+    """Named sets of arrays in a folder below ``store``, called after the hash ``of``; without one, nothing is kept."""
 
     def __init__(self, store: str | Path | None, of: str):
         self.folder = None if store is None else Path(store) / of[:16]
@@ -59,7 +61,9 @@ class Progress:
             # what lay there from an interrupted call took no time, so that the first estimate is kept until a tenth is done
             own = (now - self.began) / share if share >= 0.1 and now - self.began > 1 else self.expected[phase]
             left = own * (1 - share) + sum(self.expected[name] for name in names[names.index(phase) + 1 :])
-        self._line(f"report: {phase}{f', {what}' if what else ''}{f', about {lasting(left)} left' if left is not None else ''}")
+        self._line(
+            f"report: {phase}{f', {what}' if what else ''}{f', about {lasting(left)} left' if left is not None else ''}"
+        )
         return left
 
     def _line(self, text: str) -> None:

@@ -1,7 +1,8 @@
 """The published networks as numbers that travel with the package: what a network of the reader's is set beside.
 
-``published.json`` lies beside this module and is written by one command, ``python -m paperlib.references``, from the published
-edition's records (clean accuracy and worst case with intervals), cards and weights (hashes, parts of the indicator).
+``published.json`` lies beside this module and is written by one command, ``python -m paperlib.references``, from the
+published edition's records (clean accuracy and worst case with intervals), cards and weights (hashes, parts of the
+indicator).
 """
 
 import hashlib
@@ -42,13 +43,16 @@ def of(data: str, sha256: str = "") -> dict:
 
 
 def weights_hash(model: Callable) -> str | None:
-    """sha256 of a network's state, names, types, shapes and values; None for a callable without one."""
+    """sha256 of a network's state: types, shapes and values in the order of their names; None for a callable without one.
+
+    The names themselves are left out, so that a network inside another module has its own hash.
+    """
     if not isinstance(model, nn.Module):
         return None
     digest = hashlib.sha256()
-    for key, tensor in sorted(model.state_dict().items()):
+    for _, tensor in sorted(model.state_dict().items()):
         values = tensor.detach().cpu().contiguous()
-        digest.update(f"{key} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(f"{values.dtype} {tuple(values.shape)}".encode())
         digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 

@@ -1,12 +1,14 @@
 """The sentences of a report: tables of rules, each a condition on the measured values, a sentence and its evidence.
 
-``ANSWER`` and ``STANDING`` give the two sentences at the top, each the first rule that holds; ``CHECKS`` one sentence a check;
-``UNTRIED`` every rule that holds. Evidence is the path of a number in ``report.json``. Intervals are 95 %, and two networks are
-told apart only where their intervals do not meet.
+``ANSWER`` and ``STANDING`` give the two sentences at the top, each the first rule that holds; ``CHECKS`` one sentence a
+check; ``UNTRIED`` every rule that holds. Evidence is the path of a number in ``report.json``. Intervals are 95 %, and two
+networks are told apart only where their intervals do not meet.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from paperlib import standins
 
 Interval = dict
 
@@ -15,8 +17,10 @@ def percent(found: Interval, *, interval: bool = True) -> str:
     """A share in percent with its interval, with a decimal where there are images enough for it, or the whole one would hide
     that it is not all or nothing.
 
-    >>> percent({"mean": 33.2, "low": 29.3, "high": 37.1, "n": 500}), percent({"mean": 99.7, "low": 98.3, "high": 99.9, "n": 300})
-    ('33 % [29, 37]', '99.7 % [98.3, 99.9]')
+    >>> percent({"mean": 33.2, "low": 29.3, "high": 37.1, "n": 500})
+    '33 % [29, 37]'
+    >>> percent({"mean": 99.7, "low": 98.3, "high": 99.9, "n": 300})
+    '99.7 % [98.3, 99.9]'
     """
     ends = [found[key] for key in ("mean", "low", "high")]
     digits = 1 if found["n"] >= 2000 or any(0 < end < 1 or 99 < end < 100 for end in ends[:1]) else 0
@@ -48,6 +52,7 @@ class View:
         self.clean, self.worst, self.chance = values["clean"], values["worst"][self.key], values["chance"]
         self.masking, self.m = values["masking"], values["masking_images"]
         self.ranking = values.get("ranking") or {}
+        self.gravest = next((note["sentence"] for note in values.get("notes", []) if note["kind"] in standins.FIRST), "")
         self.severe = next((check for check in values.get("checks", []) if check["verdict"] == "bad"), None)
 
     @property
@@ -61,21 +66,15 @@ class View:
         fallen = [key for key, found in self.values["worst"].items() if found["mean"] < self.clean["mean"] / 2]
         return sized(min(fallen, key=float), self.unit) if fallen else ""
 
-    @property
-    def unsolved(self) -> float:
-        """Of the images that the attacks broke at eps, the percentage that only the cascade's last stage broke."""
-        broken = {stage: count for stage, count in self.worst["broken_by"].items() if stage != "clean"}
-        total = sum(broken.values())
-        return 100 * broken.get(self.values["stages"][-1], 0) / total if total and len(self.values["stages"]) > 2 else 0.0
-
     def words(self) -> dict[str, str]:
         """What a sentence may hold in braces."""
         data, ranking = self.values["data"], self.ranking
         known = {
             "eps": self.eps, "clean": percent(self.clean), "worst": percent(self.worst), "chance": f"{self.chance:.3g} %",
-            "n": f"{data['images']:,}", "given": f"{data['given']:,}", "half": self.half, "level": self.values["question"]["level"],
+            "n": f"{data['images']:,}", "given": f"{data['given']:,}", "half": self.half,
+            "level": self.values["question"]["level"],
             "outputs": str(self.values["network"]["outputs"]), "largest": sized(self.values["last_size"], self.unit),
-            "severe": self.severe["sentence"] if self.severe else "", "data": data["name"] or "these data",
+            "severe": self.severe["sentence"] if self.severe else "", "gravest": self.gravest,
             "seed": str(self.values["question"]["seed"]),
         }  # fmt: skip
         if self.values.get("autoattack"):
@@ -103,51 +102,71 @@ ALWAYS = lambda view: True  # noqa: E731
 WORST = "worst/{key}"
 
 ANSWER = (
+    Rule("a fault first", lambda v: bool(v.gravest),
+         "{gravest} Until that is explained, the {worst} of {n} images that stay right at ε = {eps}, of {clean} without "
+         "an attack, say "
+         "nothing about robustness.",
+         ("notes", WORST, "clean")),
     Rule("at chance", lambda v: v.at_chance,
-         "This network is right on {clean} of {n} images without any attack, and guessing among its {outputs} outputs is right on "
-         "{chance}: nothing can be said about its robustness before its weights, its normalisation and the labels are put right.",
+         "This network is right on {clean} of {n} images without any attack, and guessing among its {outputs} outputs is "
+         "right on "
+         "{chance}: nothing can be said about its robustness before its weights, its normalisation and the labels are put "
+         "right.",
          ("clean", "chance")),
     Rule("misled attacks", lambda v: v.severe is not None and v.worst["high"] > v.chance,
-         "The attacks leave {worst} of {n} images right at ε = {eps}, and that number must not be trusted, for the attacks are misled: "
+         "The attacks leave {worst} of {n} images right at ε = {eps}, and that number must not be trusted, for the "
+         "attacks are misled: "
          "{severe}",
          (WORST, "checks")),
     Rule("not robust", lambda v: v.worst["high"] < v.clean["mean"] / 4,
          "This network is not robust: at ε = {eps} it keeps {worst} of {n} images right, of {clean} without an attack.",
          (WORST, "clean")),
     Rule("robust", lambda v: v.worst["low"] >= 0.9 * v.clean["mean"],
-         "This network is robust against all that was tried: at ε = {eps} it keeps {worst} of {n} images right, of {clean} without "
+         "This network is robust against all that was tried: at ε = {eps} it keeps {worst} of {n} images right, of "
+         "{clean} without "
          "an attack.",
          (WORST, "clean")),
+    Rule("mostly robust", lambda v: v.worst["low"] >= 0.6 * v.clean["mean"],
+         "This network is robust on most of its images: at ε = {eps} it keeps {worst} of {n} right, of {clean} without an "
+         "attack.",
+         (WORST, "clean")),
     Rule("partly robust", ALWAYS,
-         "This network is robust on a part of its images: at ε = {eps} it keeps {worst} of {n} right, of {clean} without an attack.",
+         "This network is robust on a part of its images: at ε = {eps} it keeps {worst} of {n} right, of {clean} without "
+         "an attack.",
          (WORST, "clean")),
 )  # fmt: skip
 
 STANDING = (
     Rule("a published network", lambda v: bool(v.ranking.get("same")),
-         "These are the weights of the published network {same}, whose table says {tables} at ε = {size} where this report finds "
+         "These are the weights of the published network {same}, whose table says {tables} at ε = {size} where this "
+         "report finds "
          "{own}; it lies {standing}.",
          ("ranking/same", "ranking/tables", "ranking/own")),
     Rule("beside published networks", lambda v: bool(v.ranking),
-         "The published network {best} keeps {best_worst} of the same data's images at ε = {size}; this one, with {own}, lies "
+         "The published network {best} keeps {best_worst} of the same data's images at ε = {size}; this one, with {own}, "
+         "lies "
          "{standing}.",
          ("ranking/networks", "ranking/own")),
     Rule("no common size", lambda v: bool(v.values["published"]),
-         "The published networks of the same data were measured at other sizes, so that their numbers stand in the curve alone.",
+         "The published networks of the same data were measured at other sizes, so that their numbers stand in the curve "
+         "alone.",
          ("published",)),
     Rule("half", lambda v: bool(v.half),
-         "No published network has these data to compare with; at ε = {half}, the smallest such size tried, less than half of the "
+         "No published network has these data to compare with; at ε = {half}, the smallest such size tried, less than "
+         "half of the "
          "images that are right without an attack are left.",
          ("worst", "published")),
     Rule("no half", ALWAYS,
-         "No published network has these data to compare with; up to ε = {largest}, the largest size tried, more than half of the "
+         "No published network has these data to compare with; up to ε = {largest}, the largest size tried, more than "
+         "half of the "
          "images that are right without an attack stay right.",
          ("worst", "published")),
 )  # fmt: skip
 
 UNTRIED = (
     Rule("untried level", lambda v: v.values["question"]["level"] != "strong",
-         "Stronger attacks: this is level {level}, and level strong tries more and longer ones, which can only lower the worst case. "
+         "Stronger attacks: this is level {level}, and level strong tries more and longer ones, which can only lower the "
+         "worst case. "
          "The published networks' numbers come from longer attacks, so that a comparison here favours the network.",
          ("question/level",)),
     Rule("other images", lambda v: v.values["data"]["images"] < v.values["data"]["given"],
@@ -156,6 +175,8 @@ UNTRIED = (
          "AutoAttack of its authors: it runs at level strong where the package pyautoattack is installed.", ("autoattack",)),
     Rule("missing classes", lambda v: bool(v.values["data"]["missing_classes"]),
          "Some classes: the attacked images have none of class {missing}.", ("data/missing_classes",)),
+    Rule("no signs", lambda v: not v.masking,
+         "Signs of masked gradients: the network is too slow for them at level {level}.", ("masking",)),
     Rule("other norms", ALWAYS,
          "Other changes than l∞ up to ε = {largest}: no l2 or sparse ones, no rotations, colours, weather or larger sizes.",
          ("question/norm", "question/sizes")),
@@ -217,31 +238,36 @@ CHECKS = {
     "targeted_minus_untargeted": Check(
         "targeted minus untargeted attack", lambda value, v: value >= -_noise(v),
         "Aiming at single classes finds no more than running away from the right one.",
-        "Aimed at single classes the attack leaves {value} fewer images right; the worst case counts it where its stages aim.",
+        "Aimed at single classes the attack leaves {value} fewer images right; the worst case counts it where its stages "
+        "aim.",
         unit="points"),
     "adaptive_minus_fixed": Check(
         "steps that adapt minus fixed steps", lambda value, v: value >= -_noise(v),
         "Steps whose size adapts find no more than fixed ones.",
-        "Steps whose size adapts leave {value} fewer images right than fixed ones; the worst case counts them where its stages "
+        "Steps whose size adapts leave {value} fewer images right than fixed ones; the worst case counts them where its "
+        "stages "
         "adapt.", unit="points"),
     "still_rising": Check(
         "images whose loss still rises at the end", lambda value, v: value <= 10,
         "The attacks have come to rest.",
         "On {value} of {m} images the loss still rises when the attack ends: longer attacks would find more."),
-    "unsolved": Check(
-        "of the broken images, broken by the last stage alone", lambda value, v: value <= 5,
-        "The stages before the last one found nearly all that was found.",
-        "{value} of the broken images were found by the last stage alone: more of the like may be left."),
+    "last_round": Check(
+        "of all images, broken by the last round of restarts", lambda value, v: value <= 0.2,
+        "The last round of restarts found nearly nothing more.",
+        "The last round of restarts still broke {value} of the images: more rounds would break more."),
 }  # fmt: skip
 
 
 def checks(view: View) -> list[dict]:
-    """One row a check: name, label, number, unit, verdict (``fine``, ``look``, ``bad``, or empty without a rule), sentence and
-    evidence."""
+    """One row a check: name, label, number, unit, verdict (``fine``, ``look``, ``bad``, or empty without a rule), sentence
+    and evidence."""
     numbers = {name: (value, f"masking/{name}") for name, value in view.masking.items()}
-    numbers["unsolved"] = (view.unsolved, f"worst/{view.key}/broken_by")
+    if view.values.get("last_round") is not None:
+        numbers["last_round"] = (view.values["last_round"], "last_round")
     rows = []
-    for name, (value, evidence) in sorted(numbers.items(), key=lambda item: list(CHECKS).index(item[0]) if item[0] in CHECKS else 99):
+    for name, (value, evidence) in sorted(
+        numbers.items(), key=lambda item: list(CHECKS).index(item[0]) if item[0] in CHECKS else 99
+    ):
         check, plain = CHECKS.get(name), isinstance(value, int | float) and value == value
         if check is None or not plain:
             sentence = "No rule is set for this number." if plain else "This could not be measured."
@@ -296,5 +322,6 @@ def judged(values: dict) -> dict:
     view = View(values)
     pick = [next(rule for rule in table if rule.when(view)) for table in (ANSWER, STANDING)]
     return values | {
-        "answer": [said(rule, view) for rule in pick], "not_tried": [said(rule, view) for rule in UNTRIED if rule.when(view)],
+        "answer": [said(rule, view) for rule in pick],
+        "not_tried": [said(rule, view) for rule in UNTRIED if rule.when(view)],
     }

@@ -1,5 +1,5 @@
-"""The one place that asks for what other modules of this library bring: the cascade of attacks, the checks of a network and the
-reader of sizes. What is there is used as it is; what is not yet there has a thin stand-in with the same signature.
+"""The one place that asks for what other modules of this library bring: the cascade of attacks, the checks of a network
+and the reader of sizes. What is there is used as it is; what is not yet there has a thin stand-in of the same signature.
 """
 
 import hashlib
@@ -28,6 +28,7 @@ except ImportError:
         broken_by: torch.Tensor
         names: tuple
         rounds: list
+        last: list
 
     # steps of the two attacks that stand in for the cascade
     LEVELS = {"quick": (20,), "standard": (40,), "strong": (100,)}
@@ -39,7 +40,7 @@ except ImportError:
         part = _part(store, json.dumps([list(eps), norm, list(cascade), seed, of]), x, y)
         if part is not None and part.exists():
             with np.load(part) as held:
-                return WorstCase(list(eps), *map(torch.from_numpy, (held["unbroken"], held["broken_by"])), names, [0] * len(eps))
+                return WorstCase(list(eps), *map(torch.from_numpy, (held["unbroken"], held["broken_by"])), names, [], [])
         right = correct(model, x, y, batch=batch)
         by = torch.where(right, -1, 0)
         unbroken, broken_by = [], []
@@ -54,7 +55,7 @@ except ImportError:
                     by[index[found.success]] = stage
             unbroken.append(by == -1)
             broken_by.append(by.clone())
-        whole = WorstCase(list(eps), torch.stack(unbroken), torch.stack(broken_by), names, [0] * len(eps))
+        whole = WorstCase(list(eps), torch.stack(unbroken), torch.stack(broken_by), names, [], [])
         if part is not None:
             part.parent.mkdir(parents=True, exist_ok=True)
             partial = part.with_name(f".{part.name}.{os.getpid()}.partial.npz")
@@ -72,8 +73,9 @@ except ImportError:
 
 
 try:
-    from paperlib.checks import examine
+    from paperlib.checks import FIRST, examine
 except ImportError:
+    FIRST = ("headless", "chance", "scale", "range")
 
     @dataclass(frozen=True)
     class _Note:
@@ -83,6 +85,7 @@ except ImportError:
 
     @dataclass(frozen=True)
     class _Findings:
+        model: object
         notes: list
 
     def examine(model, x, y, *, classes):
@@ -93,8 +96,10 @@ except ImportError:
             Z = model(x[:8].clone())
         if not isinstance(Z, torch.Tensor) or Z.ndim != 2 or Z.shape[1] < classes:
             found = tuple(Z.shape) if isinstance(Z, torch.Tensor) else type(Z).__name__
-            raise NetworkError(f"the network returns {found} for {len(x[:8])} images; allowed are logits (n, K), K >= {classes}")
-        return _Findings([])
+            raise NetworkError(
+                f"the network returns {found} for {len(x[:8])} images; allowed are logits (n, K), K >= {classes}"
+            )
+        return _Findings(model, [])
 
 
 try:
@@ -112,4 +117,4 @@ except ImportError:
         return value
 
 
-__all__ = ["LEVELS", "WorstCase", "examine", "size", "worst_case"]
+__all__ = ["FIRST", "LEVELS", "WorstCase", "examine", "size", "worst_case"]

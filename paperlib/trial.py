@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from paperlib.pieces import Pieces, Progress
 from paperlib.state import evaluating
 
 PROBE = 20  # images after which it is known how many fit
+PER_MASKING = 250  # gradients that the signs of masking take an image, about
 LADDER = (20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000)
 
 
@@ -66,7 +68,7 @@ class Asked:
 
     @property
     def sizes(self) -> list[float]:
-        """Half of eps, eps and twice eps, and up to there the sizes at which published networks of these data were measured."""
+        """Eps and, up to twice that, the sizes at which published networks of these data were measured; or half and twice eps."""
         asked = {self.key(size): size for size in (self.eps / 2, self.eps, 2 * self.eps) if size <= 1}
         published = references.of(self.data, self.data_sha256).get("networks", {})
         known = {float(size) for network in published.values() for size in network["worst"]}
@@ -80,12 +82,14 @@ class Asked:
 class Trial:
     """The measurements in their order, each stored under the hash of network, images and settings."""
 
-    def __init__(self, network: Callable, x: Tensor, y: Tensor, asked: Asked, store: str | Path | None, bar: Progress):
+    def __init__(self, network: Callable, x: Tensor, y: Tensor, asked: Asked, store: str | Path | None, bar: Progress, *,
+                 weights: str | None, name: str):  # fmt: skip
         self.network, self.x, self.y, self.asked, self.bar = network, x, y, asked, bar
         self.level, self.sizes = LEVELS[asked.level], asked.sizes
-        self.weights = references.weights_hash(network)
-        self.logits = self._logits()
-        self.of = _digest([repr(asked), self.weights], self.logits[:PROBE], x, y)
+        self.weights, self.name = weights, name
+        self.logits = self._logits(0, min(PROBE, len(y)))
+        # rounding must not make another network of the same one
+        self.of = _digest([repr(asked), weights], (1e3 * self.logits.double()).round(), x, y)
         self.pieces = Pieces(store, self.of)
 
     def everything(self) -> tuple[dict, dict]:
@@ -93,20 +97,23 @@ class Trial:
         plan = self.pieces.kept("plan", self._plan)
         n = int(plan["n"])
         self._expect(n, plan)
-        unbroken, by, names = self._worst(n, int(plan["chunk"]))
+        self.logits = torch.cat([self.logits, self._logits(len(self.logits), n)])[:n]
+        unbroken, by, names, last = self._worst(n, int(plan["first"]), int(plan["chunk"]))
         parts = self.pieces.kept("indicator", lambda: self._indicator(n))
         shown, pictures = self._examples(n, by, parts, int(plan["grid"]))
-        masking, last = self.pieces.kept("masking", lambda: self._masking(int(plan["masking"]))), len(self.sizes) - 1
+        masking = self.pieces.kept("masking", lambda: self._masking(int(plan["masking"])))
         finite = self.logits.isfinite().all(1)[:n]
         right = (self.logits[:n].argmax(1) == self.y[:n]) & finite
         worst = {
             self.asked.key(size): evaluate.accuracy(unbroken[e]) | {"broken_by": _counts(by[e], names)}
             for e, size in enumerate(self.sizes)
         }
-        values = self._settings(n, plan, finite) | {
+        values = self._settings(n, plan, finite)
+        values["data"]["no_gradient"] = (finite.cpu() & torch.from_numpy(parts["telling"] == 0)).nonzero()[:, 0].tolist()
+        values |= {
             "clean": evaluate.accuracy(right), "worst": worst, "stages": list(names), "indicator": self._parts(parts, right),
             "examples": shown, "masking": {k: float(v) for k, v in masking.items()}, "masking_images": int(plan["masking"]),
-            "autoattack": self._autoattack(n, unbroken), "last_size": self.asked.key(self.sizes[last]),
+            "autoattack": self._autoattack(n, unbroken), "last_size": self.asked.key(self.sizes[-1]), "last_round": last,
         }  # fmt: skip
         return values, pictures
 
@@ -122,79 +129,115 @@ class Trial:
                 and n < min(self.level.images, len(self.y)), "grid": int(plan["grid"]),
             },
             "network": {
-                "name": asked.name or type(network).__name__, "kind": type(network).__name__,
+                "name": self.name, "kind": type(getattr(network, "network", network)).__name__,
                 "parameters": sum(p.numel() for p in network.parameters()) if module else None,
                 "weights_sha256": self.weights, "device": str(self.x.device), "outputs": self.logits.shape[1],
             },
             "data": {
-                "name": asked.data, "sha256": _digest([], self.x[:n], self.y[:n]), "shape": list(self.x.shape[1:]), "images": n,
+                "name": asked.data, "sha256": _digest([], self.x[:n], self.y[:n]), "images": n,
+                "shape": list(self.x.shape[1:]),
                 "given": len(self.y), "classes": asked.classes, "class_names": list(asked.class_names),
                 "missing_classes": (counts == 0).nonzero()[:, 0].tolist(), "not_finite": (~finite).nonzero()[:, 0].tolist(),
             },
             "chance": 100 / self.logits.shape[1], "published": references.of(asked.data, asked.data_sha256),
         }  # fmt: skip
 
-    def _logits(self) -> Float[Tensor, "n K"]:
+    def _logits(self, start: int, end: int) -> Float[Tensor, "n K"]:
+        if end <= start:
+            return self.logits[:0]
         with torch.no_grad(), evaluating(self.network):
-            return torch.cat([self.network(part.clone()).detach() for part in self.x.split(100)])
+            return torch.cat([self.network(part.clone()).detach() for part in self.x[start:end].split(100)])
 
     def _plan(self) -> dict:
-        """How many images, surfaces' points and images for masking fit the level's time, after the first images' worst case."""
+        """How many images, surfaces' points and images for masking fit the level's time, after the first images' worst case.
+
+        A level without a limit of time attacks all its images in one piece, which keeps its own state.
+        """
         asked, level, most = self.asked, self.level, len(self.y)
         self.bar.at("timing the network")
-        indicator.jacobian(self.network, self.x[:2], self.y[:2])
-        began, few = time.perf_counter(), min(8, most)
-        # the sum waits for an accelerator
-        float(indicator.jacobian(self.network, self.x[:few], self.y[:few]).sum())
-        step = (time.perf_counter() - began) / few
-        began, first = time.perf_counter(), min(PROBE, most)
+        step = self._step()
+        first = min(PROBE if step < 0.2 else PROBE // 2, asked.n or most)
+        if level.seconds == float("inf"):
+            return {"n": most, "first": most, "chunk": most, "grid": level.grid, "masking": min(level.masking, most),
+                    "step": step, "rate": 300 * step}  # fmt: skip
+        began = time.perf_counter()
         self._chunk(0, first)
         rate = (time.perf_counter() - began) / first
-        fits = [k for k in LADDER if k <= most and k * rate <= level.seconds]
-        n = asked.n or (most if most * rate <= level.seconds else max([*fits, min(PROBE, most)]))
-        grid = next((k for k in (level.grid, 25, 17) if k <= level.grid and k * k * step <= level.seconds / 6), 11)
-        masking = max([k for k in (*LADDER, n) if k <= min(level.masking, n) and 250 * k * step <= level.seconds / 2],
-                      default=min(10, n))  # fmt: skip
-        return {"n": n, "chunk": int(np.clip(10 / rate, 10, 250)), "grid": grid, "masking": masking, "step": step, "rate": rate}
+        n = asked.n or max([k for k in (*LADDER, most) if first <= k <= most and k * rate <= level.seconds], default=first)
+        grid = next((k for k in (level.grid, 25, 17, 11) if k <= level.grid and k * k * step <= level.seconds / 5), 7)
+        fit = [k for k in (10, *LADDER, n) if k <= min(level.masking, n) and PER_MASKING * k * step <= level.seconds / 2]
+        return {"n": n, "first": first, "chunk": int(np.clip(10 / rate, 10, 250)), "grid": grid,
+                "masking": max(fit, default=0), "step": step, "rate": rate}  # fmt: skip
+
+    def _step(self) -> float:
+        """Seconds of one gradient of one image."""
+        few = min(8, len(self.y))
+        indicator.jacobian(self.network, self.x[:1], self.y[:1])
+        began = time.perf_counter()
+        # the sum waits for an accelerator
+        float(indicator.jacobian(self.network, self.x[:few], self.y[:few]).sum())
+        return (time.perf_counter() - began) / few
 
     def _expect(self, n: int, plan: dict) -> None:
         """Seconds of what is still to come, from the time of one gradient and of one image's worst case."""
         step, rate = float(plan["step"]), float(plan["rate"])
         phases = {"worst case": n * rate, "indicator": 5 * n * step, "surfaces": 1.5 * int(plan["grid"]) ** 2 * step,
-                  "masked gradients": 250 * int(plan["masking"]) * step}  # fmt: skip
+                  "masked gradients": PER_MASKING * int(plan["masking"]) * step}  # fmt: skip
         if self.level.oracle and oracle.available():
-            phases["AutoAttack"] = n * rate
+            phases["AutoAttack"] = 2 * n * rate
         self.bar.expect(**phases)
 
     def _chunk(self, start: int, end: int) -> dict:
         """The worst case of some images; one whose outputs are not finite is never right."""
+
         def make() -> dict:
             x, y = self.x[start:end], self.y[start:end]
             usable = self.logits[start:end].isfinite().all(1)
+            if not usable.any():
+                return {
+                    "unbroken": np.zeros((len(self.sizes), len(y)), bool),
+                    "by": np.zeros((len(self.sizes), len(y)), int),
+                }
             stages = standins.LEVELS[self.asked.level]
             unbroken = torch.zeros(len(self.sizes), len(y), dtype=torch.bool)
             by = torch.zeros(len(self.sizes), len(y), dtype=torch.long)
             found = standins.worst_case(self.network, x[usable], y[usable], eps=self.sizes, cascade=stages, batch=100,
-                                        seed=self.asked.seed, store=self.pieces.folder, of=self.of)  # fmt: skip
+                                        seed=self.asked.seed, store=self.pieces.folder, of=self.of,
+                                        progress=self.bar.shown and self.level.seconds == float("inf"))  # fmt: skip
             unbroken[:, usable.cpu()], by[:, usable.cpu()] = found.unbroken.cpu(), found.broken_by.cpu().long()
-            return {"unbroken": unbroken.numpy(), "by": by.numpy(), "names": np.array(found.names)}
+            return {
+                "unbroken": unbroken.numpy(),
+                "by": by.numpy(),
+                "names": np.array(found.names),
+                "last": np.array([each * int(usable.sum()) / len(y) for each in found.last]),
+            }
 
         return self.pieces.kept(f"worst-{start}-{end}", make)
 
-    def _worst(self, n: int, chunk: int) -> tuple[Bool[Tensor, "e n"], Int[Tensor, "e n"], list[str]]:
-        first = min(PROBE, len(self.y))
-        ends = [0, first, *range(first + chunk, n, chunk), n] if n > first else [0, first]
+    def _worst(
+        self, n: int, first: int, chunk: int
+    ) -> tuple[Bool[Tensor, "e n"], Int[Tensor, "e n"], list[str], float | None]:
+        """Flags of every size and image, the stages' names, and the share of images (percent) that the last round of
+        restarts broke at eps, where all images went through them together."""
+        ends = sorted({0, min(first, n), *range(first + chunk, n, chunk), n})
         parts = []
-        for start, end in zip(ends, ends[1:], strict=False):
+        for start, end in pairwise(ends):
             self.bar.at("worst case", start / n, f"{start} of {n} images")
             parts.append(self._chunk(start, end))
-        unbroken, by = (torch.from_numpy(np.concatenate([part[key] for part in parts], axis=1))[:, :n] for key in ("unbroken", "by"))
-        return unbroken, by, parts[0]["names"].tolist()
+        unbroken, by = (
+            torch.from_numpy(np.concatenate([part[key] for part in parts], axis=1))[:, :n] for key in ("unbroken", "by")
+        )
+        whole = next((part for part in parts if "names" in part), {"names": np.array(["clean"]), "last": np.array([])})
+        restarted = len(parts) == 1 and len(whole["last"]) and whole["names"][-1] == "restarts"
+        last = float(whole["last"][self.sizes.index(self.asked.eps)]) if restarted else None
+        return unbroken, by, whole["names"].tolist(), last
 
     def _indicator(self, n: int) -> dict:
         self.bar.at("indicator")
         found, right, telling = references.parts(self.network, self.x[:n], self.y[:n], eps=self.asked.eps)
-        return {name: column.double().cpu().numpy() for name, column in (found | {"right": right, "telling": telling}).items()}
+        return {
+            name: column.double().cpu().numpy() for name, column in (found | {"right": right, "telling": telling}).items()
+        }
 
     def _parts(self, parts: dict, right: Tensor) -> dict:
         telling, kept = parts["telling"] > 0, (parts["telling"] > 0) & right.cpu().numpy()
@@ -233,6 +276,7 @@ class Trial:
     def _masking(self, m: int) -> dict:
         self.bar.at("masked gradients", what=f"{m} images")
         usable = self.logits[:m].isfinite().all(1)
+        # none fits the level's time, or none has finite outputs
         if not usable.any():
             return {}
         generator = torch.Generator().manual_seed(self.asked.seed)
@@ -249,7 +293,10 @@ class Trial:
         flags = oracle.autoattack(self.network, self.x[:n], self.y[:n], eps=self.asked.eps, seed=self.asked.seed,
                                   store=self.pieces.folder, of=self.of, progress=self.bar.shown).cpu()  # fmt: skip
         ours = unbroken[self.sizes.index(self.asked.eps)]
-        return evaluate.accuracy(flags) | {"only_it_broke": int((ours & ~flags).sum()), "only_ours": int((flags & ~ours).sum())}
+        return evaluate.accuracy(flags) | {
+            "only_it_broke": int((ours & ~flags).sum()),
+            "only_ours": int((flags & ~ours).sum()),
+        }
 
 
 def _histogram(column: Float[Tensor, "n"], bins: int = 24) -> dict:
