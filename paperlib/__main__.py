@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from paperlib import experiments, pipeline
+from paperlib import experiments, pipeline, reporting
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -279,6 +279,11 @@ def add_surface(commands) -> None:
     command.set_defaults(out="surface.png")
 
 
+def add_report(commands) -> None:
+    """``report``: the whole answer on one page."""
+    reporting.add_command(commands, _add_own, _own)
+
+
 def add_claims(commands) -> None:
     """``claims``: the verdicts of this run."""
 
@@ -350,7 +355,7 @@ def _add_step(command: argparse.ArgumentParser) -> None:
 
 COMMANDS = (add_check, add_data, add_train, add_search, add_execute, add_figure, add_book, add_site,
             add_publish, add_published, add_evaluate,
-            add_indicator, add_surface, add_claims)  # fmt: skip
+            add_indicator, add_surface, add_report, add_claims)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -78,7 +78,7 @@ def svg(width: float, height: float, body: str, alt: str) -> str:
 
 
 def curve(lines: list[dict], eps: float, unit: str, alt: str) -> str:
-    """Accuracy (percent) against the size; ``lines``: ``{style, mark, points}``, points (size, mean, low, high), last on top."""
+    """Accuracy (percent) against the size; ``lines``: ``{style, mark, points}``, points (size, mean, low, high)."""
     left, right, top, bottom, height = 46, 12, 18, 42, 274
     far = max(size for line in lines for size, *_ in line["points"]) * 1.04
 

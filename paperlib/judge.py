@@ -102,7 +102,7 @@ def _asked(x: Tensor, y: Tensor, **options) -> Asked:
     known = references.of(options["data"], options["data_sha256"])
     if known and list(x.shape[1:]) != known["shape"]:
         known = {}
-    names = tuple(map(str, options["class_names"]))
+    names = tuple(map(str, options["class_names"] or known.get("class_names", ())))
     # labels that no image has are still classes
     classes = max(int(y.max()) + 1, known.get("classes", 0), len(names))
     data = known.get("name") or options["data"]

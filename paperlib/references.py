@@ -78,7 +78,7 @@ def quantiles(values: Float[Tensor, "n"]) -> dict[str, float]:
 
 def collect(folder: Path) -> dict:
     """``published.json`` from the published edition in ``folder``: its records, cards and weights, and the data sets."""
-    from paperlib import data, zoo
+    from paperlib import data, plot, zoo
 
     whole = {}
     for name, table in TABLES.items():
@@ -97,8 +97,8 @@ def collect(folder: Path) -> dict:
             }  # fmt: skip
         whole[name] = {
             "sha256": dataset.sha256, "pixel_scale": dataset.pixel_scale, "shape": list(dataset.shape), "table": table,
-            "classes": dataset.classes, "images": record["parameters"]["images"], "indicator_images": IMAGES,
-            "networks": networks,
+            "classes": dataset.classes, "class_names": list(plot.CLASSES.get(name, ())),
+            "images": record["parameters"]["images"], "indicator_images": IMAGES, "networks": networks,
         }  # fmt: skip
     return whole
 

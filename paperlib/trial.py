@@ -68,7 +68,7 @@ class Asked:
 
     @property
     def sizes(self) -> list[float]:
-        """Eps and, up to twice that, the sizes at which published networks of these data were measured; or half and twice eps."""
+        """Eps and, up to twice that, the published sizes for these data; without such, half and twice eps."""
         asked = {self.key(size): size for size in (self.eps / 2, self.eps, 2 * self.eps) if size <= 1}
         published = references.of(self.data, self.data_sha256).get("networks", {})
         known = {float(size) for network in published.values() for size in network["worst"]}
