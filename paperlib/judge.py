@@ -88,6 +88,20 @@ def report(
     return Report(record.plain(rules.judged(values)), pictures)
 
 
+def recorded(values: dict) -> dict:
+    """The numbers of a report as a record of the book has them: intervals by name, sizes in the data's own unit."""
+    plain = ("mean", "low", "high", "n")
+    parts, left_out = values["indicator"]["parts"], values["indicator"]["left_out"]
+    medians = {name: {key: part[key] for key in plain} | {"unit": ""} for name, part in parts.items()}
+    if parts:
+        medians["linear_robust"] = values["indicator"]["linear_robust"]
+    worst = {key: {name: of[name] for name in plain} for key, of in values["worst"].items()}
+    return {
+        "clean": values["clean"], "worst": worst, "indicator": medians, "left_out": left_out, "masking": values["masking"],
+        "images": values["data"]["images"],
+    }  # fmt: skip
+
+
 def _asked(x: Tensor, y: Tensor, **options) -> Asked:
     check_batch(x, y)
     eps, level, n = options["eps"], options["level"], options["n"]

@@ -18,14 +18,15 @@ from paperlib.pieces import Pieces, Progress
 from paperlib.state import evaluating
 
 PROBE = 20  # images after which it is known how many fit
+CHUNK = 50  # images whose worst case is written down together
 PER_MASKING = 250  # gradients that the signs of masking take an image, about
 LADDER = (20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000)
 
 
 @dataclass(frozen=True)
 class Level:
-    """How much is tried: ``seconds`` that the worst case may take (images are left out to keep to it), the most ``images``,
-    images for the signs of masked gradients, points along each axis of a surface, and whether AutoAttack runs too.
+    """How much is tried: the ``seconds`` that it may take (images are left out to keep to it), the most ``images``, images
+    for the signs of masked gradients, points along each axis of a surface, and whether AutoAttack runs too.
     """
 
     seconds: float
@@ -36,8 +37,8 @@ class Level:
 
 
 LEVELS = {
-    "quick": Level(seconds=45, images=500, masking=50, grid=25),
-    "standard": Level(seconds=1200, images=1000, masking=200, grid=33),
+    "quick": Level(seconds=90, images=500, masking=50, grid=25),
+    "standard": Level(seconds=1800, images=1000, masking=200, grid=33),
     "strong": Level(seconds=float("inf"), images=1000, masking=500, grid=41, oracle=True),
 }
 
@@ -98,7 +99,7 @@ class Trial:
         n = int(plan["n"])
         self._expect(n, plan)
         self.logits = torch.cat([self.logits, self._logits(len(self.logits), n)])[:n]
-        unbroken, by, names, last = self._worst(n, int(plan["first"]), int(plan["chunk"]))
+        unbroken, by, names, last = self._worst(n, int(plan["first"]))
         parts = self.pieces.kept("indicator", lambda: self._indicator(n))
         shown, pictures = self._examples(n, by, parts, int(plan["grid"]))
         masking = self.pieces.kept("masking", lambda: self._masking(int(plan["masking"])))
@@ -151,23 +152,28 @@ class Trial:
     def _plan(self) -> dict:
         """How many images, surfaces' points and images for masking fit the level's time, after the first images' worst case.
 
-        A level without a limit of time attacks all its images in one piece, which keeps its own state.
+        A level without a limit of time attacks all its images in one piece, which keeps its own state; with ``n`` given,
+        nothing is left out for want of time either, so that no number depends on the machine.
         """
         asked, level, most = self.asked, self.level, len(self.y)
         self.bar.at("timing the network")
         step = self._step()
-        first = min(PROBE if step < 0.2 else PROBE // 2, asked.n or most)
+        first = min(PROBE if step < 0.2 or asked.n else PROBE // 2, most)
         if level.seconds == float("inf"):
-            return {"n": most, "first": most, "chunk": most, "grid": level.grid, "masking": min(level.masking, most),
+            return {"n": most, "first": most, "grid": level.grid, "masking": min(level.masking, most),
                     "step": step, "rate": 300 * step}  # fmt: skip
         began = time.perf_counter()
         self._chunk(0, first)
         rate = (time.perf_counter() - began) / first
-        n = asked.n or max([k for k in (*LADDER, most) if first <= k <= most and k * rate <= level.seconds], default=first)
-        grid = next((k for k in (level.grid, 25, 17, 11) if k <= level.grid and k * k * step <= level.seconds / 5), 7)
-        fit = [k for k in (10, *LADDER, n) if k <= min(level.masking, n) and PER_MASKING * k * step <= level.seconds / 2]
-        return {"n": n, "first": first, "chunk": int(np.clip(10 / rate, 10, 250)), "grid": grid,
-                "masking": max(fit, default=0), "step": step, "rate": rate}  # fmt: skip
+        if asked.n:
+            return {"n": most, "first": first, "grid": level.grid, "masking": min(level.masking, most), "step": step,
+                    "rate": rate}  # fmt: skip
+        n = max([k for k in (*LADDER, most) if first <= k <= most and k * rate <= 0.45 * level.seconds], default=first)
+        grids = [k for k in (level.grid, 25, 17, 11) if k <= level.grid and 10 * k * k * step <= level.seconds]
+        grid = max(grids, default=7)
+        left = level.seconds - n * rate - 5 * n * step - 1.5 * grid**2 * step
+        fit = [k for k in (5, 10, *LADDER, n) if k <= min(level.masking, n) and PER_MASKING * k * step <= left]
+        return {"n": n, "first": first, "grid": grid, "masking": max(fit, default=0), "step": step, "rate": rate}
 
     def _step(self) -> float:
         """Seconds of one gradient of one image."""
@@ -214,12 +220,10 @@ class Trial:
 
         return self.pieces.kept(f"worst-{start}-{end}", make)
 
-    def _worst(
-        self, n: int, first: int, chunk: int
-    ) -> tuple[Bool[Tensor, "e n"], Int[Tensor, "e n"], list[str], float | None]:
+    def _worst(self, n: int, first: int) -> tuple[Bool[Tensor, "e n"], Int[Tensor, "e n"], list[str], float | None]:
         """Flags of every size and image, the stages' names, and the share of images (percent) that the last round of
         restarts broke at eps, where all images went through them together."""
-        ends = sorted({0, min(first, n), *range(first + chunk, n, chunk), n})
+        ends = sorted({0, min(first, n), *range(first + CHUNK, n, CHUNK), n})
         parts = []
         for start, end in pairwise(ends):
             self.bar.at("worst case", start / n, f"{start} of {n} images")
