@@ -23,7 +23,8 @@ def percent(found: Interval, *, interval: bool = True) -> str:
     '99.7 % [98.3, 99.9]'
     """
     ends = [found[key] for key in ("mean", "low", "high")]
-    digits = 1 if found["n"] >= 2000 or any(0 < end < 1 or 99 < end < 100 for end in ends[:1]) else 0
+    near = any(0 < end < 1 or 99 < end < 100 for end in ends)
+    digits = 1 if found["n"] >= 2000 or near else 0
     mean, low, high = (f"{end:.{digits}f}" for end in ends)
     return f"{mean} % [{low}, {high}]" if interval else f"{mean} %"
 
@@ -59,6 +60,11 @@ class View:
     def at_chance(self) -> bool:
         """Clean accuracy does not lie above that of guessing."""
         return self.clean["low"] <= self.chance
+
+    @property
+    def untrusted(self) -> bool:
+        """The worst case says nothing: a fault comes first, or the attacks were misled and still left something."""
+        return self.at_chance or bool(self.gravest) or (self.severe is not None and self.worst["high"] > self.chance)
 
     @property
     def half(self) -> str:
@@ -113,7 +119,7 @@ ANSWER = (
          "{chance}: nothing can be said about its robustness before its weights, its normalisation and the labels are put "
          "right.",
          ("clean", "chance")),
-    Rule("misled attacks", lambda v: v.severe is not None and v.worst["high"] > v.chance,
+    Rule("misled attacks", lambda v: v.untrusted,
          "The attacks leave {worst} of {n} images right at ε = {eps}, and that number must not be trusted, for the "
          "attacks are misled: "
          "{severe}",
@@ -137,6 +143,9 @@ ANSWER = (
 )  # fmt: skip
 
 STANDING = (
+    Rule("no standing", lambda v: v.untrusted,
+         "Where it stands among other networks is not said, for that takes a number that can be trusted.",
+         ("notes", "checks", "clean")),
     Rule("a published network", lambda v: bool(v.ranking.get("same")),
          "These are the weights of the published network {same}, whose table says {tables} at ε = {size} where this "
          "report finds "

@@ -19,8 +19,9 @@ from paperlib.state import evaluating
 
 PROBE = 20  # images after which it is known how many fit
 CHUNK = 50  # images whose worst case is written down together
+STEPS = 70  # gradients of the quick level at one size of an image that is left unbroken
 PER_MASKING = 250  # gradients that the signs of masking take an image, about
-LADDER = (20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000)
+LADDER = (5, 10, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000)
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,9 @@ class Trial:
         asked, level, most = self.asked, self.level, len(self.y)
         self.bar.at("timing the network")
         step = self._step()
-        first = min(PROBE if step < 0.2 or asked.n else PROBE // 2, most)
+        # an image that no attack breaks takes so many gradients at each size
+        slow = STEPS * len(self.sizes) * step > 0.45 * level.seconds / PROBE
+        first = min(PROBE // 4 if slow and not asked.n else PROBE, most)
         if level.seconds == float("inf"):
             return {"n": most, "first": most, "grid": level.grid, "masking": min(level.masking, most),
                     "step": step, "rate": 300 * step}  # fmt: skip
@@ -172,7 +175,7 @@ class Trial:
         grids = [k for k in (level.grid, 25, 17, 11) if k <= level.grid and 10 * k * k * step <= level.seconds]
         grid = max(grids, default=7)
         left = level.seconds - n * rate - 5 * n * step - 1.5 * grid**2 * step
-        fit = [k for k in (5, 10, *LADDER, n) if k <= min(level.masking, n) and PER_MASKING * k * step <= left]
+        fit = [k for k in (*LADDER, n) if k <= min(level.masking, n) and PER_MASKING * k * step <= left]
         return {"n": n, "first": first, "grid": grid, "masking": max(fit, default=0), "step": step, "rate": rate}
 
     def _step(self) -> float:

@@ -1,4 +1,4 @@
-"""A network on one page: the rules of its sentences, a closed form, the page's safety, interruptions, and the published numbers."""
+"""A network on one page: the rules of its sentences, a closed form, the page's safety, interruptions, published numbers."""
 
 import json
 import re
@@ -26,12 +26,15 @@ def interval(mean, half=3.0, n=500, **more):
 def measured(**changes) -> dict:
     """Values as a trial leaves them, without sentences."""
     values = {
-        "question": {"eps": 0.1, "key": "0.1", "unit": "", "pixel_scale": 1, "norm": "linf", "sizes": [0.1, 0.2], "level": "quick",
-                     "seed": 0, "n_by_time": False, "grid": 5},
-        "network": {"name": "mine", "kind": "Net", "parameters": 10, "weights_sha256": "f" * 64, "device": "cpu", "outputs": 10},
+        "question": {"eps": 0.1, "key": "0.1", "unit": "", "pixel_scale": 1, "norm": "linf", "sizes": [0.1, 0.2],
+                     "level": "quick", "seed": 0, "n_by_time": False, "grid": 5},
+        "network": {"name": "mine", "kind": "Net", "parameters": 10, "weights_sha256": "f" * 64, "device": "cpu",
+                    "outputs": 10},
         "data": {"name": "mnist", "sha256": "0" * 64, "shape": [1, 4, 4], "images": 500, "given": 10000, "classes": 10,
-                 "class_names": [], "missing_classes": [], "not_finite": [], "no_gradient": [], "indices": list(range(500))},
-        "chance": 10.0, "clean": interval(98.0, 1), "stages": ["clean", "pgd", "apgd-t"], "last_size": "0.2", "last_round": None,
+                 "class_names": [], "missing_classes": [], "not_finite": [], "no_gradient": [],
+                 "indices": list(range(500))},
+        "chance": 10.0, "clean": interval(98.0, 1), "stages": ["clean", "pgd", "apgd-t"], "last_size": "0.2",
+        "last_round": None,
         "worst": {"0.1": interval(33.0, 4, broken_by={}), "0.2": interval(5.0, 2, broken_by={})},
         "indicator": {"images": 490, "left_out": {"wrong": 10, "no_gradient": 0}, "parts": {}},
         "examples": {}, "masking": {"zero_gradient": 0.0, "unbounded": 0.0, "noise": 97.0}, "masking_images": 100,
@@ -40,6 +43,9 @@ def measured(**changes) -> dict:
                        "environment": {"python": "3", "packages": {}, "machine": {}}, "started": "now", "seconds": 1.0},
     }  # fmt: skip
     return values | changes
+
+
+QUESTION = measured()["question"]
 
 
 def answer(**changes) -> list[str]:
@@ -65,7 +71,7 @@ def test_the_answer_has_two_sentences_with_the_number_that_decides_and_names_its
     ("changes", "rule", "words"),
     [
         ({"clean": interval(11.0, 3)}, "at chance", "guessing among its 10 outputs is right on 10 %"),
-        ({"notes": [{"kind": "headless", "sentence": "All logits are equal."}]}, "a fault first", "All logits are equal. Until"),
+        ({"notes": [{"kind": "headless", "sentence": "All are equal."}]}, "a fault first", "All are equal. Until that is"),
         ({"masking": {"zero_gradient": 97.0}}, "misled attacks", "must not be trusted"),
         ({"masking": {"unbounded": 60.0}}, "misled attacks", "60 % of 100 images stay right although any change is allowed"),
         ({"masking": {"square_minus_gradient": -30.0}}, "misled attacks", "leaves 30 points fewer images right"),
@@ -89,7 +95,7 @@ def test_networks_are_ranked_by_intervals_that_do_not_meet():
     worst = {"0.1": interval(33.0, 2, broken_by={}), "0.2": interval(30.0, 30, broken_by={})}
     published = {
         "networks": {
-            name: {"label": label, "weights_sha256": name, "clean": interval(99.0), "worst": {"0.1": interval(mean, 1, n=10000)}}
+            name: {"label": label, "weights_sha256": name, "clean": interval(99.0), "worst": {"0.1": interval(mean, 1)}}
             for name, label, mean in (("a", "A", 90.0), ("b", "B", 34.0), ("c", "C", 10.0), ("d", "D", 0.0))
         }
     }
@@ -118,9 +124,10 @@ def test_the_eleven_published_networks_rank_each_other_as_their_tables_do():
     ("changes", "words"),
     [
         ({}, "The published network MinMax"),
+        ({"masking": {"zero_gradient": 97.0}}, "is not said, for that takes a number that can be trusted"),
         ({"published": {}}, "at ε = 0.1, the smallest such size tried, less than half"),
-        ({"published": {}, "worst": {"0.1": interval(95.0, broken_by={})}, "last_size": "0.1"}, "up to ε = 0.1, the largest size"),
-        ({"worst": {"0.05": interval(60.0, broken_by={})}, "question": measured()["question"] | {"key": "0.05"}}, "at other sizes"),
+        ({"published": {}, "worst": {"0.1": interval(95.0, broken_by={})}}, "up to ε = 0.2, the largest size"),
+        ({"worst": {"9": interval(60.0, broken_by={})}, "question": QUESTION | {"key": "9"}}, "at other sizes"),
     ],
 )  # fmt: skip
 def test_each_rule_of_the_second_sentence_has_its_own_condition(changes, words):
@@ -131,7 +138,8 @@ def test_each_rule_of_the_second_sentence_has_its_own_condition(changes, words):
     ("name", "value", "verdict"),
     [
         ("zero_gradient", 0.0, "fine"), ("zero_gradient", 1.0, "look"), ("zero_gradient", 50.0, "bad"),
-        ("fgsm_minus_bim", -40.0, "fine"), ("fgsm_minus_bim", 30.0, "bad"), ("noise", 5.0, "bad"), ("cw_minus_ce", 13.0, "look"),
+        ("fgsm_minus_bim", -40.0, "fine"), ("fgsm_minus_bim", 30.0, "bad"), ("noise", 5.0, "bad"),
+        ("cw_minus_ce", 13.0, "look"),
         ("adaptive_minus_fixed", -20.0, "look"), ("still_rising", 40.0, "look"), ("targeted_minus_untargeted", 3.0, "fine"),
         ("something_new", 1.0, ""),
     ],
@@ -158,8 +166,8 @@ SHAPE = (1, 2, 2)
 
 @pytest.fixture(scope="module")
 def affine():
-    """Two classes told apart by the mean of four pixels: S = 10 |mean - 0.5| around the images below, so that an image's distance
-    to the boundary in l-infinity is |mean - 0.5|: 0.05 for a half of them, 0.3 for the others."""
+    """Two classes told apart by the mean of four pixels: S = 10 |mean - 0.5| at the images below, so that an image's
+    l-infinity distance to the boundary is |mean - 0.5|: 0.05 for a half of them, 0.3 for the others."""
     W = torch.tensor([[1.25] * 4, [-1.25] * 4])
     model = linear(W, torch.tensor([-2.5, 2.5]))
     means = torch.tensor([0.45, 0.55, 0.2, 0.8]).repeat(10)
@@ -287,8 +295,8 @@ def test_every_picture_has_words(found):
 
 def test_names_of_the_reader_s_are_escaped(affine):
     model, x, y = affine
-    found = paperlib.report(model, x, y, eps=0.1, n=12, name=HOSTILE, data=HOSTILE, class_names=[HOSTILE, "b"], command=HOSTILE,
-                            notes=[HOSTILE])  # fmt: skip
+    names = {"name": HOSTILE, "data": HOSTILE, "class_names": [HOSTILE, "b"], "command": HOSTILE, "notes": [HOSTILE]}
+    found = paperlib.report(model, x, y, eps=0.1, n=12, **names)
     text = page.whole(found.values, found.pictures)
     read = Reader(text)
     assert "<script" not in text and not any("onerror" in attributes for _, attributes in read.tags)
