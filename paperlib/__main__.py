@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from paperlib import experiments, pipeline, reporting
+from paperlib import command, experiments, pipeline
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -281,7 +281,7 @@ def add_surface(commands) -> None:
 
 def add_report(commands) -> None:
     """``report``: the whole answer on one page."""
-    reporting.add_command(commands, _add_own, _own)
+    command.add_command(commands, _add_own, _own)
 
 
 def add_claims(commands) -> None:

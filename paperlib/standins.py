@@ -88,7 +88,7 @@ except ImportError:
         model: object
         notes: list
 
-    def examine(model, x, y, *, classes):
+    def examine(model, x, y, *, classes, index=None):
         """The fit of the network's output to images and labels; nothing else yet."""
         from paperlib.own import NetworkError
 
@@ -113,8 +113,17 @@ except ImportError:
             value = float(whole) / (float(under) if under else pixel_scale)
         except (ValueError, ZeroDivisionError):
             value = 0.0
-        reject(not 0 < value <= 1, f"eps is {text}; allowed is a number above 0, or a fraction such as 8/255")
+        reject(not value > 0, f"size is {text!r}; allowed is a number such as 0.1 or a fraction such as 8/255")
         return value
 
 
-__all__ = ["FIRST", "LEVELS", "WorstCase", "examine", "size", "worst_case"]
+def kind(model) -> str:
+    """The name of a network's class, whatever it was wrapped in to be measured."""
+    try:
+        from paperlib.wrap import Wrapped
+    except ImportError:
+        return type(model).__name__
+    return type(model.network if isinstance(model, Wrapped) else model).__name__
+
+
+__all__ = ["FIRST", "LEVELS", "WorstCase", "examine", "kind", "size", "worst_case"]

@@ -131,7 +131,7 @@ class Trial:
                 and n < min(self.level.images, len(self.y)), "grid": int(plan["grid"]),
             },
             "network": {
-                "name": self.name, "kind": type(getattr(network, "network", network)).__name__,
+                "name": self.name, "kind": standins.kind(network),
                 "parameters": sum(p.numel() for p in network.parameters()) if module else None,
                 "weights_sha256": self.weights, "device": str(self.x.device), "outputs": self.logits.shape[1],
             },

@@ -10,7 +10,7 @@ import torch
 from toys import linear
 
 import paperlib
-from paperlib import drawing, examples, judge, page, references, rules, standins, trial
+from paperlib import drawing, examples, page, references, reporting, rules, standins, trial
 from paperlib.__main__ import main
 from paperlib.experiments import ROOT
 from paperlib.pieces import Pieces, Progress, lasting
@@ -480,6 +480,6 @@ def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
 def test_a_report_is_found_where_it_is_looked_for():
     from paperlib import report
 
-    assert report is judge.report
+    assert report is reporting.report
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         paperlib.nothing  # noqa: B018
