@@ -1,10 +1,11 @@
-"""One projected-gradient loop; FGSM, BIM, PGD and C&W are settings of it.
+"""One projected-gradient loop; FGSM, BIM, PGD, C&W and APGD are settings of it.
 
-Follows Goodfellow et al. (2015), Kurakin et al. (2016), Madry et al. (2018) and the C&W objective inside the same loop,
-as in the paper's A.3. Sizes are on the [0, 1] scale. No call touches the caller's tensors, nor the model's modes,
-gradients or BatchNorm statistics.
+Follows Goodfellow et al. (2015), Kurakin et al. (2016), Madry et al. (2018), Croce and Hein (2020) and the C&W objective
+inside the same loop, as in the paper's A.3. Sizes are on the [0, 1] scale. No call touches the caller's tensors, nor the
+model's modes, gradients or BatchNorm statistics.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from paperlib.objective import climbed
 from paperlib.state import check_batch, evaluating, input_gradient, reject
+from paperlib.tracker import Tracker
 
 NORMS = ("linf", "l2")
 
@@ -22,15 +24,11 @@ NORMS = ("linf", "l2")
 class Adversarial:
     """What an attack found.
 
-    ``x`` (n, c, h, w): the adversarial images. ``success`` (n,): whether ``x`` is misclassified. ``first_step`` (n,):
-    the first step whose iterate was misclassified: 0 for the clean image or a start, inf for none (over all restarts).
-    ``trajectory`` (steps + 1, n, c, h, w): every iterate of the first start, or None.
+    ``x`` (n, c, h, w): the adversarial images. ``success`` (n,): whether ``x`` is misclassified.
     """
 
     x: Float[Tensor, "n c h w"]
     success: Bool[Tensor, "n"]
-    first_step: Float[Tensor, "n"]
-    trajectory: Float[Tensor, "k n c h w"] | None = None
 
 
 def attack(
@@ -42,54 +40,58 @@ def attack(
     steps: int,
     step_size: float,
     objective: str = "cross_entropy",
+    target: Int[Tensor, "n"] | None = None,
     norm: str = "linf",
+    start: Float[Tensor, "n c h w"] | None = None,
     random_start: bool = False,
     restarts: int = 1,
+    adaptive: bool = False,
+    momentum: float = 0.0,
     stop_at_success: bool = False,
-    trajectory: bool = False,
+    tracker: Tracker | None = None,
     batch: int = 500,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
     """Climb an objective of Eq. 3 inside the ``eps``-ball around ``x`` and inside [0, 1].
 
     By default the last iterate is returned, as the paper's protocol does; with ``stop_at_success`` an example stays at
-    its first misclassified iterate and leaves the loop. Only examples that are still right are started again, and a
-    later start replaces an earlier one where it misclassifies, or climbs higher. ``batch`` bounds the memory and
-    changes no result. Raises ValueError with one sentence for a wrong argument.
+    its first misclassified iterate and leaves the loop. ``target`` names a class for each example to be moved into. The
+    climb begins at ``x``, at a random point, or at ``start``, brought into the ball. ``adaptive`` halves the step where the
+    climb stalls and goes on from the best iterate, which is what it returns; ``momentum`` is the share of the last move
+    that is made again (Croce and Hein 2020: 0.25). Only examples that are still right are started again, and a later start
+    replaces an earlier one where it misclassifies, or climbs higher. ``tracker`` sees every iterate. ``batch`` bounds the
+    memory and changes no result. Raises ValueError with one sentence for a wrong argument.
     """
     check_batch(x, y)
-    reject(eps < 0, f"eps is {eps}; allowed is a number of at least 0")
+    reject(not 0 <= eps < math.inf, f"eps is {eps}; allowed is a number of at least 0")
     reject(steps < 1 or restarts < 1, f"steps is {steps} and restarts is {restarts}; allowed are at least 1")
-    reject(step_size <= 0, f"step_size is {step_size}; allowed is a positive number")
+    reject(not 0 < step_size < math.inf, f"step_size is {step_size}; allowed is a positive number")
     reject(norm not in NORMS, f"norm is {norm!r}; allowed are {', '.join(NORMS)}")
     reject(restarts > 1 and not random_start, f"restarts is {restarts} without random_start; allowed is 1")
+    reject(start is not None and random_start, "start is given with random_start; allowed is one of them")
+    reject(start is not None and start.shape != x.shape, "start has another shape than x; allowed is one start an image")
+    reject(target is not None and target.shape != y.shape, "target has another shape than y; allowed is one class an image")
+    reject(not 0 <= momentum < 1, f"momentum is {momentum}; allowed are 0 to less than 1")
     reject(batch < 1, f"batch is {batch}; allowed is at least 1")
-    climbed(objective, torch.zeros(1, 2), torch.zeros(1, dtype=torch.long))  # a wrong name is refused before any work
+    climb = Climb(Ball(eps, norm), objective, steps, step_size, adaptive, momentum, stop_at_success)
+    # a wrong name is refused before any work
+    climbed(objective, torch.zeros(1, 9), torch.zeros(1).long(), None if target is None else torch.zeros(1).long())
 
-    x, ball = x.detach(), Ball(eps, norm, step_size)
+    x = x.detach()
     best = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
-    never = torch.full((len(x),), torch.inf, device=x.device)
-    found = Adversarial(x.clone(), torch.zeros_like(y, dtype=torch.bool), never)
-    paths = []
+    found = Adversarial(x.clone(), torch.zeros_like(y, dtype=torch.bool))
     with evaluating(model):
-        for restart in range(restarts):
+        for _ in range(restarts):
             # all random starts are drawn before batching, so that the batch size changes nothing
-            start = x + ball.random(x, generator) if random_start else x
+            begin = x + climb.ball.random(x, generator) if random_start else x if start is None else start.detach()
             todo = (~found.success).nonzero()[:, 0]
-            if len(todo) == 0:
-                break
-            for index in todo.split(batch):
-                x_adv, value, wrong, first, path = _climb(
-                    model, x[index], y[index], start[index].clamp(0, 1), ball, objective, steps, stop_at_success,
-                    trajectory and restart == 0,
-                )  # fmt: skip
+            for index in todo.split(batch) if len(todo) else ():
+                goal = None if target is None else target[index]
+                x_adv, value, wrong = climb(model, x[index], y[index], begin[index], goal, index, tracker)
                 better = wrong | (value > best[index])
                 chosen = index[better]
                 found.x[chosen], best[chosen], found.success[chosen] = x_adv[better], value[better], wrong[better]
-                found.first_step[index] = torch.minimum(found.first_step[index], first)
-                paths.append(path)
-    joined = torch.cat([path for path in paths if path is not None], dim=1) if trajectory and len(x) else None
-    return Adversarial(found.x, found.success, found.first_step, joined)
+    return found
 
 
 @dataclass(frozen=True)
@@ -98,19 +100,22 @@ class Ball:
 
     eps: float
     norm: str
-    step_size: float
 
-    def step(self, gradient: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """``step_size`` along the sign (l-infinity) or the normalised gradient (l2); a zero gradient stays put."""
+    def step(self, gradient: Float[Tensor, "n c h w"], size: Float[Tensor, "n 1 1 1"] | float) -> Float[Tensor, "n c h w"]:
+        """``size`` along the sign (l-infinity) or the normalised gradient (l2); a zero gradient stays put."""
         if self.norm == "linf":
-            return self.step_size * gradient.sign()
-        return self.step_size * (gradient / _l2(gradient).clamp_min(torch.finfo(gradient.dtype).tiny))
+            return size * gradient.sign()
+        return size * (gradient / _l2(gradient).clamp_min(torch.finfo(gradient.dtype).tiny))
 
     def project(self, delta: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """The nearest point of the ball."""
         if self.norm == "linf":
             return delta.clamp(-self.eps, self.eps)
         return delta * (self.eps / _l2(delta).clamp_min(1e-12)).clamp(max=1)
+
+    def inside(self, x: Float[Tensor, "n c h w"], point: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """``point`` brought into the ball around ``x`` and into [0, 1]."""
+        return (x + self.project(point - x)).clamp(0, 1)
 
     def random(self, x: Float[Tensor, "n c h w"], generator: torch.Generator | None) -> Float[Tensor, "n c h w"]:
         """A uniform point of the ball; drawn on the CPU, so that a seed means the same on every device."""
@@ -127,31 +132,103 @@ def _l2(delta: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:
     return delta.flatten(1).double().norm(dim=1).to(delta.dtype).view(-1, 1, 1, 1)
 
 
-def _climb(model, x, y, start, ball: Ball, objective: str, steps: int, stop: bool, keep_path: bool):
-    """One start: iterates, the objective's last value, last correctness, step of first success, the path."""
-    with torch.no_grad():
-        clean = model(x)
-    f = climbed(objective, clean, y)
-    current, active = start.clone(), torch.arange(len(x), device=x.device)
-    value = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
-    wrong = torch.zeros_like(y, dtype=torch.bool)
-    first = torch.where(clean.argmax(1) == y, torch.inf, 0.0)
-    path = [current.clone()] if keep_path else None
-    for k in range(steps + 1):
-        Z, value[active], gradient = _evaluate(model, current[active], f, active, differentiate=k < steps)
-        wrong[active] = Z.argmax(1) != y[active]
-        first[active] = torch.where(wrong[active], first[active].clamp(max=k), first[active])
-        going = ~wrong[active] if stop else torch.ones_like(active, dtype=torch.bool)
-        active = active[going]
-        if k == steps or len(active) == 0:
-            break
-        moved = current[active] + ball.step(gradient[going])
-        current[active] = (x[active] + ball.project(moved - x[active])).clamp(0, 1)
-        if keep_path:
-            path.append(current.clone())
-    # examples that all stopped early stay where they are
-    joined = torch.stack(path + [current] * (steps + 1 - len(path))) if keep_path else None
-    return current, value, wrong, first, joined
+@dataclass(frozen=True)
+class Climb:
+    """One start of the loop with all its settings."""
+
+    ball: Ball
+    objective: str
+    steps: int
+    step_size: float
+    adaptive: bool
+    momentum: float
+    stop: bool
+
+    def __call__(self, model, x, y, start, target, index, tracker):
+        """The iterates kept, the objective there, and whether they are misclassified; ``index`` is for the tracker."""
+        with torch.no_grad():
+            f = climbed(self.objective, model(x), y, target)
+        current = self.ball.inside(x, start)
+        last, active = current.clone(), torch.arange(len(x), device=x.device)
+        value = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
+        wrong = torch.zeros_like(y, dtype=torch.bool)
+        pace = Pace(self.step_size, current, self.steps) if self.adaptive else None
+        for k in range(self.steps + 1):
+            Z, value[active], gradient = _evaluate(model, current[active], f, active, differentiate=k < self.steps)
+            wrong[active] = Z.argmax(1) != y[active]
+            if tracker is not None:
+                tracker.see(k, index[active], current[active], value[active], wrong[active])
+            if pace:
+                pace.remember(active, current, value, wrong, gradient)
+            going = ~wrong[active] if self.stop else torch.ones_like(active, dtype=torch.bool)
+            active = active[going]
+            if k == self.steps or len(active) == 0:
+                break
+            here, slope, size = current[active], gradient[going], self.step_size
+            if pace:
+                here, slope, size = pace.settle(k, active, here, slope)
+            moved = self.ball.inside(x[active], here + self.ball.step(slope, size))
+            if self.momentum and k > 0:
+                # a part of the last move again, as a heavy ball would
+                moved = here + (1 - self.momentum) * (moved - here) + self.momentum * (here - last[active])
+                moved = self.ball.inside(x[active], moved)
+            last[active], current[active] = here, moved
+        return (pace.best, pace.value, pace.wrong) if pace else (current, value, wrong)
+
+
+class Pace:
+    """The adaptive step of Croce and Hein (2020, Sec. 3): halved at checkpoints where a climb stalled, which then goes on
+    from its best point."""
+
+    def __init__(self, step_size: float, start: Float[Tensor, "n c h w"], steps: int):
+        n = len(start)
+        self.size = start.new_full((n, 1, 1, 1), step_size)
+        self.best, self.slope = start.clone(), torch.zeros_like(start)
+        self.value = start.new_full((n,), -torch.inf)
+        self.wrong = torch.zeros(n, dtype=torch.bool, device=start.device)
+        # since the last checkpoint: how often the value rose, whether the step was halved there, the best value then
+        self.before, self.rises = self.value.clone(), start.new_zeros(n)
+        self.halved, self.reached = torch.zeros_like(self.wrong), self.value.clone()
+        self.checkpoints, self.checked = checkpoints(steps), 0
+
+    def remember(self, active, current, value, wrong, gradient) -> None:
+        """Keep what is better than the best so far: a misclassified iterate before one that is right, then the higher."""
+        new = value[active]
+        self.rises[active] += (new > self.before[active]) & self.before[active].isfinite()
+        self.before[active] = new
+        better = (wrong[active] & ~self.wrong[active]) | ((new > self.value[active]) & (wrong[active] | ~self.wrong[active]))
+        chosen = active[better]
+        self.best[chosen], self.value[chosen], self.wrong[chosen] = current[chosen], new[better], wrong[chosen]
+        if gradient is not None:
+            self.slope[chosen] = gradient[better]
+
+    def settle(self, k: int, active, here, slope):
+        """Where to go on from, along which gradient and how far; at a checkpoint a stalled climb goes back to its best."""
+        if k in self.checkpoints:
+            # too few rises, or neither a smaller step nor a new best since the last checkpoint
+            few = self.rises[active] < 0.75 * (k - self.checked)
+            stuck = ~self.halved[active] & (self.value[active] <= self.reached[active])
+            stalled = few | stuck
+            back = active[stalled]
+            self.size[back] /= 2
+            here, slope = here.clone(), slope.clone()
+            here[stalled], slope[stalled] = self.best[back], self.slope[back]
+            self.halved[active], self.reached[active] = stalled, self.value[active]
+            self.rises[active], self.checked = 0, k
+        return here, slope, self.size[active]
+
+
+def checkpoints(steps: int) -> set[int]:
+    """The steps after which an adaptive climb is judged: 22 % of them, then ever shorter intervals, of at least 6 %.
+
+    >>> sorted(checkpoints(100))[:4]
+    [22, 41, 57, 70]
+    """
+    places, length = [0.22], 0.22
+    while places[-1] < 1:
+        length = max(length - 0.03, 0.06)
+        places.append(places[-1] + length)
+    return {max(1, math.ceil(round(place * steps, 6))) for place in places if place < 1}
 
 
 def _evaluate(model, x, f, index, *, differentiate: bool):
@@ -188,6 +265,12 @@ def cw(model, x, y, *, eps: float, step_size: float, steps: int = 10, **options)
 def pgd(model, x, y, *, eps: float, step_size: float, steps: int = 40, **options) -> Adversarial:
     """Projected gradient descent from a random point of the ball (Madry et al. 2018)."""
     return attack(model, x, y, eps=eps, steps=steps, step_size=step_size, random_start=True, **options)
+
+
+def apgd(model, x, y, *, eps: float, steps: int = 100, **options) -> Adversarial:
+    """Auto-PGD: the adaptive step from 2 eps on, with momentum, until the first success (Croce and Hein 2020)."""
+    common = {"step_size": max(2 * eps, 1e-12), "adaptive": True, "momentum": 0.25, "stop_at_success": True}
+    return attack(model, x, y, eps=eps, steps=steps, **common | options)
 
 
 ATTACKS = {"fgsm": fgsm, "bim": bim, "cw": cw, "pgd": pgd}

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from paperlib.attack import ATTACKS, attack
 from paperlib.state import check_batch, evaluating, reject
+from paperlib.tracker import Success
 
 Interval = dict[str, float]
 
@@ -122,19 +123,20 @@ def robustness(
     flags = _kept(part, generator, x.device) or {("clean", 0.0): clean}
     unbroken = clean.clone()
     for size in tqdm(eps, disable=not progress, desc="eps"):
-        if ("worst", size) in flags:
-            unbroken = flags["worst", size].clone()
+        if ("several", size) in flags:
+            unbroken = flags["several", size].clone()
             continue
         e, step = size / pixel_scale, step_size / pixel_scale
         for name in attacks:
             options = {} if name == "fgsm" else {"step_size": step, "steps": steps}
-            found = ATTACKS[name](model, x, y, eps=e, batch=batch, generator=generator, **options)
+            steps_to = Success(len(x))
+            found = ATTACKS[name](model, x, y, eps=e, batch=batch, generator=generator, tracker=steps_to, **options)
             flags[name, size] = ~found.success
-            unbroken &= torch.isinf(found.first_step)
+            unbroken &= torch.isinf(steps_to.first).to(x.device)
         if pgd_steps:
             unbroken = survivors(model, x, y, unbroken, eps=e, steps=pgd_steps, restarts=pgd_restarts,
                                  generator=generator, batch=batch)  # fmt: skip
-        flags["worst", size] = unbroken.clone()
+        flags["several", size] = unbroken.clone()
         _keep(part, flags, generator)
     values: dict = {"clean": accuracy(flags["clean", 0.0])}
     for (name, size), flag in flags.items():
@@ -192,7 +194,8 @@ def survivors(model, x, y, unbroken: Bool[Tensor, "n"], *, eps, steps, restarts,
             objective=objective, random_start=True, restarts=restarts, stop_at_success=True, generator=generator,
             batch=batch,
         )  # fmt: skip
-        unbroken[index] = torch.isinf(found.first_step)
+        # stopped at the first success, so that the last iterate speaks for all
+        unbroken[index] = ~found.success
     return unbroken
 
 

@@ -43,26 +43,62 @@ def least_likely_cross_entropy(Z: Logits, target: Labels) -> Values:
     return cross_entropy(Z, target)
 
 
-ATTACKED = ("cross_entropy", "least_likely", "cw")
+def logits_ratio(Z: Logits, y: Labels) -> Values:
+    """The difference of logits ratio, -S over the distance from the first to the third largest logit (Croce and Hein 2020,
+    Eq. 6): no scale of the logits changes it. It needs three classes."""
+    ranked = Z.sort(dim=1, descending=True).values
+    return cw(Z, y) / (ranked[:, 0] - ranked[:, 2]).clamp_min(1e-12)
 
 
-def climbed(name: str, clean_logits: Logits, y: Labels) -> Callable[[Logits, Tensor], Values]:
+def targeted_margin(Z: Logits, y: Labels, target: Labels) -> Values:
+    """Z_target - Z_t: the margin toward one chosen class (Carlini and Wagner 2017)."""
+    return _picked(Z, target) - _picked(Z, y)
+
+
+def targeted_ratio(Z: Logits, y: Labels, target: Labels) -> Values:
+    """The targeted difference of logits ratio (Croce and Hein 2020, Eq. 7). It needs four classes."""
+    ranked = Z.sort(dim=1, descending=True).values
+    spread = ranked[:, 0] - (ranked[:, 2] + ranked[:, 3]) / 2
+    return targeted_margin(Z, y, target) / spread.clamp_min(1e-12)
+
+
+def _picked(Z: Logits, y: Labels) -> Values:
+    return Z.gather(1, y[:, None])[:, 0]
+
+
+ATTACKED = ("cross_entropy", "least_likely", "cw", "dlr")
+# with a target class: the loss of that class is descended, or its margin climbed
+TARGETED = {
+    "cross_entropy": lambda Z, y, target: -cross_entropy(Z, target), "cw": targeted_margin, "dlr": targeted_ratio,
+}  # fmt: skip
+# the classes that an objective needs
+LEAST_CLASSES = {"dlr": 3}
+
+
+def climbed(name: str, clean_logits: Logits, y: Labels, target: Labels | None = None) -> Callable[[Logits, Tensor], Values]:
     """What an attack with this objective climbs: ``f(Z, index)``, with ``index`` the examples that ``Z`` belongs to.
 
-    ``name`` is one of ``ATTACKED``; the clean logits fix the least likely class once, before the first step.
-    Raises ValueError for another name, or for labels that the logits lack.
+    ``name`` is one of ``ATTACKED``, with a ``target`` one of ``TARGETED``; the clean logits fix the least likely class once,
+    before the first step. Raises ValueError for another name, for labels that the logits lack, and for too few classes.
     """
-    K, largest = clean_logits.shape[1], int(y.max()) if len(y) else 0
-    if largest >= K:
-        raise InputError(f"y holds {largest}; allowed are labels 0..{K - 1}")
-    if name == "cross_entropy":
-        return lambda Z, index: cross_entropy(Z, y[index])
-    if name == "cw":
-        return lambda Z, index: cw(Z, y[index])
+    allowed = ATTACKED if target is None else tuple(TARGETED)
+    if name not in allowed:
+        raise InputError(f"objective is {name!r}; allowed are {', '.join(allowed)}")
+    K = clean_logits.shape[1]
+    for what, labels in (("y", y), ("target", y if target is None else target)):
+        largest = int(labels.max()) if len(labels) else 0
+        if largest >= K:
+            raise InputError(f"{what} holds {largest}; allowed are labels 0..{K - 1}")
+    least = LEAST_CLASSES.get(name, 2) + (target is not None and name in LEAST_CLASSES)
+    if least > K:
+        raise InputError(f"objective is {name!r} for {K} classes; allowed are at least {least}")
+    if target is not None:
+        return lambda Z, index: TARGETED[name](Z, y[index], target[index])
     if name == "least_likely":
-        target = least_likely_class(clean_logits)
-        return lambda Z, index: -least_likely_cross_entropy(Z, target[index])
-    raise InputError(f"objective is {name!r}; allowed are {', '.join(ATTACKED)}")
+        least_likely = least_likely_class(clean_logits)
+        return lambda Z, index: -least_likely_cross_entropy(Z, least_likely[index])
+    f = {"cross_entropy": cross_entropy, "cw": cw, "dlr": logits_ratio}[name]
+    return lambda Z, index: f(Z, y[index])
 
 
 SURFACES = {"decision": decision, "loss": cross_entropy}

@@ -15,6 +15,7 @@ from paperlib.attack import attack as attacked
 from paperlib.evaluate import Interval, accuracy, correct, pgd_step
 from paperlib.objective import cross_entropy, decision
 from paperlib.state import evaluating, reject
+from paperlib.tracker import Success
 
 # The Hessian and its eigenvalues (Fig. 8).
 
@@ -278,17 +279,20 @@ def protocols(
     ``evaluate.pgd_step``, any iterate; ``start``: the same from a random point.
     """
     found: dict[str, list[Interval]] = {}
+    right = correct(network, x, y, batch=batch)
     for name, objective in OBJECTIVES.items():
         for e in eps:
             common = {"eps": e, "objective": objective, "batch": batch}
-            paper = attacked(network, x, y, step_size=step_size, steps=steps, **common)
+            steps_to = Success(len(x))
+            paper = attacked(network, x, y, step_size=step_size, steps=steps, tracker=steps_to, **common)
             small = attacked(network, x, y, step_size=e / 4, steps=steps, **common)
             long = {"step_size": pgd_step(e, long_steps), "steps": long_steps, "stop_at_success": True} | common
             generator = torch.Generator().manual_seed(seed)
             flags = {
-                "last": ~paper.success, "any": torch.isinf(paper.first_step), "small": ~small.success,
-                "long": torch.isinf(attacked(network, x, y, **long).first_step),
-                "start": torch.isinf(attacked(network, x, y, random_start=True, generator=generator, **long).first_step),
+                "last": ~paper.success, "any": torch.isinf(steps_to.first).to(x.device), "small": ~small.success,
+                "long": ~attacked(network, x, y, **long).success,
+                # a random start may leave an image that is misclassified as it is
+                "start": right & ~attacked(network, x, y, random_start=True, generator=generator, **long).success,
             }  # fmt: skip
             for way, flag in flags.items():
                 found.setdefault(f"{way}_{name}", []).append(accuracy(flag))

@@ -45,7 +45,7 @@ def test_climbing_goes_up_in_each_objective_and_keeps_the_clean_target():
 
 
 def test_an_unknown_objective_is_refused():
-    with pytest.raises(ValueError, match="^objective is 'margin'; allowed are cross_entropy, least_likely, cw$"):
+    with pytest.raises(ValueError, match="^objective is 'margin'; allowed are cross_entropy, least_likely, cw, dlr$"):
         objective.climbed("margin", Z, Y)
 
 

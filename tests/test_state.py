@@ -31,7 +31,7 @@ def parameter_plane(model, x, y):
 
 
 LOOKS = {
-    "attack": lambda m, x, y: attack.attack(m, x, y, eps=0.1, steps=3, step_size=0.05, trajectory=True),
+    "attack": lambda m, x, y: attack.attack(m, x, y, eps=0.1, steps=3, step_size=0.05, adaptive=True),
     "restarts": lambda m, x, y: attack.pgd(m, x, y, eps=0.1, steps=2, step_size=0.05, restarts=3, generator=seeded()),
     "l2 until success": lambda m, x, y: attack.cw(m, x, y, eps=1, step_size=0.5, norm="l2", stop_at_success=True),
     "jacobian": lambda m, x, y: indicator.jacobian(m, x, y),

@@ -1,0 +1,152 @@
+"""The worst case: closed forms, the order of the attacks, masked gradients, interruptions."""
+
+import pytest
+import torch
+from toys import images, labels_of, linear, relu_network
+
+from paperlib import cascade, evaluate
+from paperlib.cascade import Stage, worst_case
+from paperlib.objective import decision
+
+
+def setting(n: int = 40):
+    model, x = relu_network(), images(n)
+    return model, x, labels_of(model, x)
+
+
+SMALL = (
+    Stage("pgd", "pgd", "cross_entropy", 3), Stage("apgd-t", "apgd", "cw", 8, targets=3),
+    Stage("square", "square", "cw", 20, nearest=True), Stage("restarts", "apgd", "cw", 8, targets=2, rounds=3),
+)  # fmt: skip
+EPS = [0.02, 0.05, 0.1]
+
+
+def test_on_a_linear_network_it_is_the_closed_form():
+    W = torch.randn(2, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = images(40)
+    y = labels_of(linear(W), x)
+    y[:3] = 1 - y[:3]
+    distance = decision(linear(W)(x), y).detach() / (W[0] - W[1]).abs().sum()
+    found = worst_case(linear(W), x, y, eps=EPS, cascade=SMALL)
+    for k, eps in enumerate(EPS):
+        assert torch.equal(found.unbroken[k], distance > eps)
+    assert bool((found.broken_by[:, :3] == 0).all()) and found.names[0] == "clean"
+
+
+def test_what_is_broken_stays_broken_and_keeps_its_attack():
+    model, x, y = setting()
+    found = worst_case(model, x, y, eps=EPS, cascade=SMALL)
+    left = [int(row.sum()) for row in found.unbroken]
+    assert left == sorted(left, reverse=True) and len(set(left)) == 3
+    for small, large in zip(found.broken_by, found.broken_by[1:], strict=False):
+        assert torch.equal(large[small >= 0], small[small >= 0])
+    assert torch.equal(found.unbroken, found.broken_by == -1)
+
+
+def test_what_the_first_attack_breaks_alone_the_cascade_breaks_too():
+    model, x, y = setting(80)
+    whole = worst_case(model, x, y, eps=[0.06], cascade=SMALL).unbroken[0]
+    alone = worst_case(model, x, y, eps=[0.06], cascade=SMALL[:1]).unbroken[0]
+    assert not (whole & ~alone).any() and whole.sum() < alone.sum()
+
+
+def test_a_broken_image_costs_no_later_attack():
+    model, x, y = setting(60)
+    seen = []
+    worst_case(lambda z: seen.append(len(z)) or model(z), x, y, eps=[0.3], cascade=SMALL)
+    assert max(seen) == 60 and seen[-1] < 20
+
+
+def test_restarts_go_on_until_a_round_breaks_too_few():
+    model, x, y = setting(60)
+    found = worst_case(model, x, y, eps=[0.05], cascade=SMALL, tolerance=100)
+    assert found.rounds == [1]
+    found = worst_case(model, x, y, eps=[0.05], cascade=SMALL, tolerance=1e-9)
+    assert found.rounds[0] == 3 or found.last[0] == 0
+
+
+def test_the_seed_decides_and_the_batch_does_not():
+    model, x, y = setting(30)
+    one, other = (worst_case(model, x, y, eps=EPS, cascade=SMALL, batch=b).broken_by for b in (7, 500))
+    assert torch.equal(one, other)
+
+
+def test_two_classes_have_one_target_and_l2_has_no_square():
+    W = torch.randn(2, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = images(20)
+    y = labels_of(linear(W), x)
+    distance = decision(linear(W)(x), y).detach() / (W[0] - W[1]).norm()
+    found = worst_case(linear(W), x, y, eps=[0.05, 0.15], norm="l2", cascade=SMALL)
+    assert "square" not in found.names
+    assert torch.equal(found.unbroken, torch.stack([distance > 0.05, distance > 0.15]))
+
+
+# Networks that mask their gradients on purpose.
+
+
+def rounded(model):
+    """Images of few levels: the gradient is exactly zero everywhere."""
+    return lambda z: model((z * 32).round() / 32)
+
+
+def coarse(model):
+    """Logits of few levels: the same."""
+    return lambda z: (model(z) * 50).round() / 50
+
+
+@pytest.mark.parametrize("mask", [rounded, coarse])
+def test_a_masked_network_passes_the_gradient_attacks_and_not_the_cascade(mask):
+    network, x = mask(relu_network()), images(60)
+    y = labels_of(network, x)
+    _, flags = evaluate.robustness(network, x, y, eps=[0.06], step_size=0.015, pgd_steps=20)
+    stages = (*SMALL[:2], Stage("square", "square", "cw", 300, nearest=True))
+    found = worst_case(network, x, y, eps=[0.06], cascade=stages)
+    assert flags["several", 0.06].double().mean() > 0.75
+    assert found.unbroken[0].double().mean() < 0.45
+    assert int((found.broken_by == found.names.index("square")).sum()) > 10
+
+
+# Interruptions, and wrong input.
+
+
+@pytest.mark.parametrize("broken", [1, 3, 6, 9])
+def test_an_interrupted_cascade_goes_on_with_the_same_numbers(tmp_path, monkeypatch, broken):
+    model, x, y = setting(30)
+    calls, original = [0], cascade.attack
+
+    def counted(*arguments, **options):
+        calls[0] += 1
+        if calls[0] == broken:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    expected = worst_case(model, x, y, eps=EPS, cascade=SMALL)
+    monkeypatch.setattr(cascade, "attack", counted)
+    with pytest.raises(KeyboardInterrupt):
+        worst_case(model, x, y, eps=EPS, cascade=SMALL, store=tmp_path, of="a")
+    resumed = worst_case(model, x, y, eps=EPS, cascade=SMALL, store=tmp_path, of="a")
+    assert torch.equal(resumed.broken_by, expected.broken_by)
+    assert (resumed.rounds, resumed.last) == (expected.rounds, expected.last)
+    done = calls[0]
+    again = worst_case(model, x, y, eps=EPS, cascade=SMALL, store=tmp_path, of="a")
+    assert calls[0] == done and torch.equal(again.broken_by, expected.broken_by)
+    worst_case(model, x, y, eps=EPS, cascade=SMALL, store=tmp_path, of="b")
+    assert calls[0] > done and len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"eps": []}, "eps is []; allowed are rising positive numbers"),
+        ({"eps": [0.1, 0.1]}, "eps is [0.1, 0.1]; allowed are rising positive numbers"),
+        ({"eps": [float("nan")]}, "eps is [nan]; allowed are rising positive numbers"),
+        ({"tolerance": 0.0}, "tolerance is 0.0; allowed is a positive number of percent"),
+        ({"cascade": ()}, "x or cascade is empty; allowed is at least one image and one stage"),
+        ({"cascade": (Stage("a", "fab", "cw", 3),)}, "method is 'fab'; allowed are pgd, apgd, square"),
+    ],
+)
+def test_wrong_input_meets_one_sentence(changes, sentence):
+    model, x, y = setting(2)
+    with pytest.raises(ValueError, match="allowed") as caught:
+        worst_case(model, x, y, **{"eps": [0.1], "cascade": SMALL} | changes)
+    assert str(caught.value) == sentence
