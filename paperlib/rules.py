@@ -149,11 +149,10 @@ STANDING = (
     Rule("a published network", lambda v: bool(v.ranking.get("same")),
          "These are the weights of the published network {same}, whose table says {tables} at ε = {size} where this "
          "report finds "
-         "{own}; it lies {standing}.",
+         "{own}; it {standing}.",
          ("ranking/same", "ranking/tables", "ranking/own")),
     Rule("beside published networks", lambda v: bool(v.ranking),
          "The published network {best} keeps {best_worst} of the same data's images at ε = {size}; this one, with {own}, "
-         "lies "
          "{standing}.",
          ("ranking/networks", "ranking/own")),
     Rule("no common size", lambda v: bool(v.values["published"]),
@@ -311,8 +310,8 @@ def ranking(values: dict) -> dict | None:
 
 
 def standing(found: dict) -> str:
-    """``below MinMax, not to be told from Ours, and above Natural``."""
-    words = {"below": "below {}", "level": "not to be told from {}", "above": "above {}"}
+    """``lies below MinMax, cannot be told from Ours and lies above Natural``."""
+    words = {"below": "lies below {}", "level": "cannot be told from {}", "above": "lies above {}"}
     groups = {relation: [row["label"] for row in found["networks"] if row["relation"] == relation] for relation in words}
     return listed([words[relation].format(listed(names)) for relation, names in groups.items() if names], last="and")
 

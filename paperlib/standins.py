@@ -1,76 +1,13 @@
-"""The one place that asks for what other modules of this library bring: the cascade of attacks, the checks of a network
-and the reader of sizes. What is there is used as it is; what is not yet there has a thin stand-in of the same signature.
+"""The one place that asks for what other modules of this library bring: the cascade, the checks of a network, the reader of
+sizes. What is there is used as it is; what is not yet there has a thin stand-in of the same signature.
 """
 
-import hashlib
-import json
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
 import torch
 
-from paperlib.attack import attack
-from paperlib.evaluate import correct, pgd_step
+from paperlib.cascade import LEVELS, WorstCase, worst_case
 from paperlib.state import evaluating, reject
-
-try:
-    from paperlib.cascade import LEVELS, WorstCase, worst_case
-except ImportError:
-
-    @dataclass(frozen=True)
-    class WorstCase:
-        """Which images each size of the perturbation leaves unbroken, and which stage broke the others."""
-
-        eps: list
-        unbroken: torch.Tensor
-        broken_by: torch.Tensor
-        names: tuple
-        rounds: list
-        last: list
-
-    # steps of the two attacks that stand in for the cascade
-    LEVELS = {"quick": (20,), "standard": (40,), "strong": (100,)}
-
-    def worst_case(model, x, y, *, eps, norm="linf", cascade=LEVELS["strong"], tolerance=0.2, seed=0, batch=500, store=None,
-                   of="", progress=False):  # fmt: skip
-        """PGD on the cross-entropy, then on the margin, at rising sizes."""
-        names = ("clean", "pgd", "margin")
-        part = _part(store, json.dumps([list(eps), norm, list(cascade), seed, of]), x, y)
-        if part is not None and part.exists():
-            with np.load(part) as held:
-                return WorstCase(list(eps), *map(torch.from_numpy, (held["unbroken"], held["broken_by"])), names, [], [])
-        right = correct(model, x, y, batch=batch)
-        by = torch.where(right, -1, 0)
-        unbroken, broken_by = [], []
-        generator = torch.Generator().manual_seed(seed)
-        for size in eps:
-            for stage, objective in enumerate(("cross_entropy", "cw"), start=1):
-                index = (by == -1).nonzero()[:, 0]
-                if len(index):
-                    found = attack(model, x[index], y[index], eps=size, steps=cascade[0], random_start=True,
-                                   step_size=pgd_step(size, cascade[0]), objective=objective, norm=norm,
-                                   stop_at_success=True, generator=generator, batch=batch)  # fmt: skip
-                    by[index[found.success]] = stage
-            unbroken.append(by == -1)
-            broken_by.append(by.clone())
-        whole = WorstCase(list(eps), torch.stack(unbroken), torch.stack(broken_by), names, [], [])
-        if part is not None:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            partial = part.with_name(f".{part.name}.{os.getpid()}.partial.npz")
-            np.savez(partial, unbroken=whole.unbroken.numpy(), broken_by=whole.broken_by.numpy())
-            partial.replace(part)
-        return whole
-
-    def _part(store, settings, x, y):
-        if store is None:
-            return None
-        digest = hashlib.sha256(settings.encode())
-        for tensor in (x, y):
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return Path(store) / f"worst-{digest.hexdigest()[:16]}.npz"
-
 
 try:
     from paperlib.checks import FIRST, examine

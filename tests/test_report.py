@@ -64,6 +64,7 @@ def test_the_answer_has_two_sentences_with_the_number_that_decides_and_names_its
     assert "keeps 33 % [29, 37] of 500 right, of 98 % [97, 99] without an attack" in first["sentence"]
     assert first["evidence"] == ["worst/0.1", "clean"]
     assert second["sentence"].startswith("The published network MinMax keeps 98.")
+    assert "; this one, with 33 % [29, 37], lies below " in second["sentence"]
     assert second["evidence"]
 
 
@@ -101,7 +102,7 @@ def test_networks_are_ranked_by_intervals_that_do_not_meet():
     }
     found = rules.judged(measured(worst=worst, published=published))
     assert [row["relation"] for row in found["ranking"]["networks"]] == ["below", "level", "above", "above"]
-    assert found["answer"][1]["sentence"].endswith("lies below A, not to be told from B and above C and D.")
+    assert found["answer"][1]["sentence"].endswith("lies below A, cannot be told from B and lies above C and D.")
 
 
 def test_the_eleven_published_networks_rank_each_other_as_their_tables_do():
