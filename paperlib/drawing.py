@@ -131,9 +131,10 @@ def distribution(found: dict, published: list[dict], scale: float, alt: str) -> 
 
     ``published``: ``{style, mark, value}``; values are multiplied by ``scale`` for the axis.
     """
-    width, height, floor, top, left, right = 270, 120, 66, 8, 6, 6
+    width, floor, top, left, right = 270, 66, 8, 6, 6
     edges, counts = np.array(found["edges"]) * scale, found["counts"]
     medians = [each["value"] * scale for each in published if each["value"] > 0]
+    height = floor + (54 if medians else 22)
     low, high = min([edges[0], *medians]), max([edges[-1], *medians])
     span = max(math.log10(high / low), 0.2)
 
@@ -162,7 +163,7 @@ def distribution(found: dict, published: list[dict], scale: float, alt: str) -> 
         x = at(tick)
         # letters of neighbouring numbers must not meet
         if x - last > 34 and left + 8 <= x <= width - right - 8:
-            body += f'<path d="M{x:.1f} {floor}v-4" class="axis"/>' + text(x, floor + 48, f"{tick:.4g}")
+            body += f'<path d="M{x:.1f} {floor}v-4" class="axis"/>' + text(x, floor + (48 if medians else 16), f"{tick:.4g}")
             last = x
     return svg(width, height, body, alt)
 

@@ -311,7 +311,8 @@ def test_it_shows_itself_in_a_notebook_and_in_a_terminal(found):
     # every rule of the style stands below the page's own class
     style = re.sub(r"/\*.*?\*/", "", text[text.index("<style>") + 7 : text.index("</style>")], flags=re.DOTALL)
     selectors = [each.strip() for each in re.findall(r"([^{};]+)\{", re.sub(r"@(media|page)[^{]*\{", "", style))]
-    assert all(part.strip().startswith(".plr") for each in selectors for part in each.split(",")), selectors
+    themes = r"((html|body)\[data-[^\]]+\] )?\.plr\b"
+    assert all(re.match(themes, part.strip()) for each in selectors for part in each.split(",")), selectors
     assert repr(found) == "\n".join(said["sentence"] for said in found.values["answer"])
 
 
