@@ -414,6 +414,7 @@ def stage_figure(spec: Artifact, numbers: Numbers, folder: Path) -> None:
     shutil.copy(place / "results" / f"{spec.key}.json", downloads)
     (downloads / f"{spec.key}.csv").write_text(as_csv(record["values"]), encoding="utf-8")
     notebook["cells"] = page_cells(notebook["cells"])
+    notebook["cells"][1:1] = noted(spec.notebook, numbers)
     if experiments.column(spec.profile) != "paper":
         notebook["cells"] += published_cells(spec.key, numbers.folder)
     for number, text in enumerate(appended_cells(spec, numbers, record)):
@@ -438,6 +439,17 @@ def page_cells(cells: list[dict]) -> list[dict]:
     return page
 
 
+def noted(notebook: str, numbers: Numbers) -> list[dict]:
+    """The note of ``book/notes.yml`` on the pages of a notebook, as a cell; none where there is none."""
+    path = ROOT / "book" / "notes.yml"
+    text = (experiments.read_yaml(path) or {}).get(notebook) if path.is_file() else None
+    if text is None:
+        return []
+    # links as seen from the folder of the figures
+    source = filled(text, numbers, f"book/{path.name}").replace("](figures/", "](")
+    return [{"cell_type": "markdown", "id": "note", "metadata": {}, "source": source}]
+
+
 def _titled(notebook: dict, title: str) -> dict:
     """The notebook with the figure's own title in place of its template's."""
     first = notebook["cells"][0]
@@ -451,15 +463,20 @@ def _write_json(path: Path, content: dict) -> None:
 
 def rendered(path: Path, numbers: Numbers) -> str:
     """A chapter with its numbers filled in; BookError names the chapter and line of an unknown name."""
+    text = filled(path.read_text(encoding="utf-8"), numbers, f"book/{path.name}")
+    return without_column(text, OWN) if numbers.alone else text
+
+
+def filled(text: str, numbers: Numbers, where: str) -> str:
+    """A template with its numbers filled in; BookError says ``where`` a name is unknown."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.globals |= numbers.names()
     try:
-        text = environment.from_string(path.read_text(encoding="utf-8")).render()
+        return environment.from_string(text).render()
     except jinja2.TemplateSyntaxError as error:
-        raise BookError(f"book/{path.name}, line {error.lineno}: {error.message}") from error
+        raise BookError(f"{where}, line {error.lineno}: {error.message}") from error
     except (jinja2.UndefinedError, ExperimentError) as error:
-        raise BookError(f"book/{path.name}: {error}") from error
-    return without_column(text, OWN) if numbers.alone else text
+        raise BookError(f"{where}: {error}") from error
 
 
 def write_toc(source: Path, figures: list[str], target: Path) -> None:

@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from paperlib.attack import ATTACKS, attack
+from paperlib.attack import ATTACKS, apgd, attack
 from paperlib.state import check_batch, evaluating, reject
-from paperlib.tracker import Success
+from paperlib.tracker import Rise, Success
 
 Interval = dict[str, float]
 
@@ -123,8 +123,8 @@ def robustness(
     flags = _kept(part, generator, x.device) or {("clean", 0.0): clean}
     unbroken = clean.clone()
     for size in tqdm(eps, disable=not progress, desc="eps"):
-        if ("several", size) in flags:
-            unbroken = flags["several", size].clone()
+        if ("worst", size) in flags:
+            unbroken = flags["worst", size].clone()
             continue
         e, step = size / pixel_scale, step_size / pixel_scale
         for name in attacks:
@@ -136,7 +136,7 @@ def robustness(
         if pgd_steps:
             unbroken = survivors(model, x, y, unbroken, eps=e, steps=pgd_steps, restarts=pgd_restarts,
                                  generator=generator, batch=batch)  # fmt: skip
-        flags["several", size] = unbroken.clone()
+        flags["worst", size] = unbroken.clone()
         _keep(part, flags, generator)
     values: dict = {"clean": accuracy(flags["clean", 0.0])}
     for (name, size), flag in flags.items():
@@ -209,22 +209,47 @@ def masking(
     which one step leaves fewer images right than ``steps`` steps do; positive is suspicious. ``noise``: accuracy
     under uniform noise of size eps. ``unbounded``: accuracy at eps = 1, which must be near zero or at chance.
     ``cw_minus_ce``: accuracy under the margin objective minus under cross-entropy; far from 0 on either side means that
-    one objective alone overstates robustness.
+    one objective alone overstates robustness. ``square_alone``: share of images that Square, which needs no gradient,
+    breaks and both objectives leave. ``targeted_minus_untargeted`` and ``adaptive_minus_fixed``: accuracy under targets,
+    and under an adaptive step, minus without; well below 0, the plain attack overstates robustness. ``still_rising``:
+    share of the images left whose margin did over a tenth of its whole fall in the last tenth of the steps.
     """
     from paperlib.indicator import jacobian
     from paperlib.objective import cross_entropy
+    from paperlib.square import square
 
     J = jacobian(model, x, y, objective=cross_entropy)
     noise = (torch.rand(x.shape, generator=generator) * 2 - 1).to(x.device) * eps
-
-    def rate(found) -> float:
-        return 100 * float((~found.success).double().mean())
-
-    bim, cw = (rate(ATTACKS[name](model, x, y, eps=eps, step_size=step_size, steps=steps)) for name in ("bim", "cw"))
+    options, rise = {"eps": eps, "steps": steps}, Rise(len(x), steps)
+    left = {
+        "fgsm": ATTACKS["fgsm"](model, x, y, eps=eps), "bim": ATTACKS["bim"](model, x, y, step_size=step_size, **options),
+        "cw": ATTACKS["cw"](model, x, y, step_size=step_size, tracker=rise, **options),
+        "unbounded": attack(model, x, y, eps=1.0, steps=steps, step_size=max(step_size, 2.5 / steps)),
+        "adaptive": apgd(model, x, y, objective="cw", **options),
+        "square": square(model, x, y, eps=eps, queries=10 * steps, generator=generator),
+    }  # fmt: skip
+    left = {name: ~found.success for name, found in left.items()}
+    left["targeted"] = left["adaptive"].clone()
+    for target in likeliest(model, x, y, 3):
+        left["targeted"] &= ~apgd(model, x, y, objective="cw", target=target, **options).success
+    rates = {name: accuracy(flag)["mean"] for name, flag in left.items()}
+    rising = rise.still_rising().to(x.device)[left["cw"]] > 0.1
     return {
         "zero_gradient": 100 * float((J.flatten(1).abs().amax(1) == 0).double().mean()),
-        "fgsm_minus_bim": bim - rate(ATTACKS["fgsm"](model, x, y, eps=eps)),
+        "fgsm_minus_bim": rates["bim"] - rates["fgsm"],
         "noise": accuracy(correct(model, (x + noise).clamp(0, 1), y))["mean"],
-        "unbounded": rate(attack(model, x, y, eps=1.0, steps=steps, step_size=max(step_size, 2.5 / steps))),
-        "cw_minus_ce": cw - bim,
-    }  # fmt: skip
+        "unbounded": rates["unbounded"],
+        "cw_minus_ce": rates["cw"] - rates["bim"],
+        "square_alone": 100 * float((left["bim"] & left["cw"] & ~left["square"]).double().mean()),
+        "targeted_minus_untargeted": rates["targeted"] - rates["adaptive"],
+        "adaptive_minus_fixed": rates["adaptive"] - rates["cw"],
+        "still_rising": 100 * float(rising.double().mean()) if len(rising) else 0.0,
+    }
+
+
+def likeliest(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], k: int) -> list[Int[Tensor, "n"]]:
+    """The ``k`` likeliest classes of each image other than its own, likeliest first; fewer where there are fewer."""
+    with torch.no_grad(), evaluating(model):
+        Z = torch.cat([model(part) for part in x.split(500)])
+    ranked = Z.scatter(1, y[:, None], -torch.inf).argsort(dim=1, descending=True)
+    return list(ranked[:, : min(k, Z.shape[1] - 1)].T)

@@ -6,7 +6,9 @@ The package ``pyautoattack`` is optional; nothing else needs it, and it is insta
 import copy
 import hashlib
 import json
+import math
 import os
+import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +21,7 @@ from tqdm import tqdm
 
 from paperlib.state import check_batch, reject
 
-PACKAGE = "pyautoattack"
+PACKAGE, VERSION = "pyautoattack", "0.2.0"
 NORMS = {"linf": "Linf", "l2": "L2"}
 
 
@@ -37,22 +39,21 @@ def available() -> str | None:
 
 def autoattack(
     model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: float, norm: str = "linf", seed: int = 0,
-    chunk: int = 100, store: Path | None = None, of: str = "", progress: bool = False,
-) -> Bool[Tensor, "n"]:  # fmt: skip
+    chunk: int = 100, store: Path | None = None, of: str = "", ends: float = math.inf, progress: bool = False,
+) -> Bool[Tensor, "m"]:  # fmt: skip
     """Whether each image is still classified rightly after the standard AutoAttack (APGD on the cross-entropy, targeted
     APGD and FAB, Square) inside the ``eps``-ball ([0, 1] scale).
 
     Images go in chunks, each an attack of its own from ``seed``. With ``store`` (a folder) every finished chunk is written
     down, under a hash of its images, ``of`` (what the network is, such as its weights' hash), ``eps`` and ``seed``, and an
-    interrupted run goes on behind it. The network is copied, never touched. Raises OracleError without the package, and
-    InputError for a wrong argument.
+    interrupted run goes on behind it. No chunk begins after ``ends`` (of ``time.monotonic``): the flags are then those of
+    the first ``m`` images, and of no more than were kept where the package is missing. The network is copied, never touched.
+    Raises OracleError if the package is missing while there is time, and InputError for a wrong argument.
     """
     check_batch(x, y)
     reject(not eps > 0, f"eps is {eps}; allowed is a positive number")
     reject(norm not in NORMS, f"norm is {norm!r}; allowed are {', '.join(NORMS)}")
     reject(chunk < 1, f"chunk is {chunk}; allowed is at least 1")
-    if available() is None:
-        raise OracleError(f"AutoAttack is not installed; allowed is: pip install --no-deps {PACKAGE}==0.2.0")
     network = copy.deepcopy(model).eval().requires_grad_(False)
     flags = torch.zeros_like(y, dtype=torch.bool)
     for index in tqdm(torch.arange(len(x)).split(chunk), disable=not progress, desc="AutoAttack"):
@@ -60,6 +61,10 @@ def autoattack(
         if part is not None and part.exists():
             flags[index] = torch.from_numpy(np.load(part, allow_pickle=False)).to(flags.device)
             continue
+        if time.monotonic() > ends:
+            return flags[: index[0]]
+        if available() is None:
+            raise OracleError(f"AutoAttack is not installed; allowed is: pip install --no-deps {PACKAGE}=={VERSION}")
         flags[index] = _standard(network, x[index], y[index], eps, norm, seed)
         if part is not None:
             part.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +93,7 @@ def _standard(network, x: Tensor, y: Tensor, eps: float, norm: str, seed: int) -
 
 
 def _key(x: Tensor, y: Tensor, eps: float, norm: str, seed: int, of: str) -> str:
-    digest = hashlib.sha256(json.dumps([available(), eps, norm, seed, of]).encode())
+    digest = hashlib.sha256(json.dumps([VERSION, eps, norm, seed, of]).encode())
     for tensor in (x, y):
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

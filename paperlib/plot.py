@@ -3,7 +3,7 @@
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -497,7 +497,7 @@ def near_zero_curves(
         return finished(figure)
 
 
-ATTACKS = findings.ATTACKS | {"worst": "worst case"}
+ATTACKS = {"worst": "worst case"} | findings.ATTACKS | {"several": "these three and PGD"}
 MARKERS = {"natural": "o", "advtrain": "s", "crossentropy": "^", "ours": "D", "ours+advtrain": "v", "minmax": "X"}
 
 
@@ -508,7 +508,7 @@ def robustness_table(values: dict, stated: dict, models: list[str], *, comparabl
     given only where ``comparable`` says that the images are the paper's and where eps is the same.
     """
     rows = [("clean", "", "", "")]
-    for attack in ATTACKS:
+    for attack in [name for name in ATTACKS if name in values[models[0]]]:
         theirs = list(stated.get("natural", {}).get(attack, {}))
         sizes = list(values[models[0]].get(attack, {}))
         rows += [(attack, eps, paper, f"{ATTACKS[attack]}, ε = {eps}{unit}") for eps, paper in _places(sizes, theirs)]
@@ -594,6 +594,8 @@ def _table_row(row: tuple, values: dict, stated: dict, models: list[str], compar
     title = title or "clean"
     if paper_eps and paper_eps != eps:
         title += f"<br><small>paper: ε = {paper_eps}{unit}</small>"
+    if leaf["n"] != values[models[-1]]["clean"]["n"]:
+        title += f"<br><small>{leaf['n']:,} images</small>"
     body = "".join(f'<td style="white-space: nowrap">{cell}</td>' for cell in cells)
     return f'<tr><th style="white-space: nowrap">{title}</th>{body}</tr>'
 
@@ -608,7 +610,7 @@ def _table_cell(leaf: dict, number: float | None, comparable: bool) -> str:
 
 def accuracy_curves(values: dict, models: list[str], *, unit: str, stated: dict | None = None) -> Figure:
     """Accuracy against eps with intervals, one panel an attack; the paper's, if ``stated``, dashed and hollow."""
-    attacks = [attack for attack in ATTACKS if attack in values[models[0]]]
+    attacks = [attack for attack in ATTACKS if attack in values[models[0]] and attack != "several"]
     with style():
         figure, axes = plt.subplots(
             -(-len(attacks) // 2), 2, figsize=(11, 4.1 * -(-len(attacks) // 2)), sharex=True, sharey=True,
@@ -661,18 +663,113 @@ def indicator_ranks(indicator: dict, worst: dict[str, dict]) -> Figure:
 
 
 def masking_table(masking: dict[str, dict[str, float]]) -> str:
-    """The checks of ``evaluate.masking`` as an HTML table, one row a network."""
+    """The checks of ``evaluate.masking`` as an HTML table, one column a network."""
     heads = {
         "zero_gradient": "images with a zero gradient (%)", "fgsm_minus_bim": "harm of FGSM minus BIM (points)",
         "noise": "accuracy under noise (%)", "unbounded": "accuracy, unbounded attack (%)",
-        "cw_minus_ce": "accuracy, C&W minus BIM (points)",
+        "cw_minus_ce": "accuracy, C&amp;W minus BIM (points)", "square_alone": "broken by Square alone (%)",
+        "targeted_minus_untargeted": "accuracy, with targets minus without (points)",
+        "adaptive_minus_fixed": "accuracy, adaptive minus fixed step (points)",
+        "still_rising": "margin still falling at the end (%)",
     }  # fmt: skip
-    head = "".join(f"<th>{title}</th>" for title in heads.values())
+    head = "".join(f"<th>{METHODS.get(model, model)}</th>" for model in masking)
     rows = "".join(
-        f"<tr><th>{METHODS.get(model, model)}</th>{''.join(f'<td>{of[name]:.1f}</td>' for name in heads)}</tr>"
-        for model, of in masking.items()
+        f"<tr><th>{title}</th>{''.join(f'<td>{of[name]:.1f}</td>' for of in masking.values())}</tr>"
+        for name, title in heads.items()
     )
     return _html_table(head, rows)
+
+
+STAGES = {
+    "pgd": "PGD, cross-entropy", "apgd": "adaptive steps, cross-entropy", "apgd-t": "adaptive steps, margin, with targets",
+    "square": "Square, no gradient", "restarts": "more random starts, with targets",
+    "several": "left by these, broken by the paper's attacks or PGD",
+}  # fmt: skip
+
+
+def cascade_table(summaries: dict[str, dict], eps: str) -> str:
+    """Which stage of the cascade first broke what share of the images (%) at ``eps``, as an HTML table."""
+    head = "".join(f"<th>{METHODS.get(model, model)}</th>" for model in summaries)
+    broken = {model: of["broken"][eps] for model, of in summaries.items()}
+    rows = "".join(
+        f"<tr><th>{STAGES.get(name, name)}</th>{''.join(f'<td>{of[name]:.1f}</td>' for of in broken.values())}</tr>"
+        for name in next(iter(broken.values()))
+    )
+    return _html_table(head, rows)
+
+
+def stages_table(stages: Sequence) -> str:
+    """The settings of a cascade (``paperlib.cascade.Stage``) as an HTML table, one stage a row."""
+    head = "".join(f"<th>{title}</th>" for title in ("method", "objective", "steps", "targets", "images", "rounds, at most"))
+    objectives = {"cross_entropy": "cross-entropy", "cw": "margin", "dlr": "ratio of logits"}
+    rows = "".join(
+        f"<tr><th>{STAGES.get(stage.name, stage.name)}</th><td>{stage.method}</td><td>{objectives[stage.objective]}</td>"
+        f"<td>{stage.steps}</td><td>{stage.targets or 'none'}</td>"
+        f"<td>{'nearest first' if stage.nearest else 'all left'}</td><td>{stage.rounds}</td></tr>"
+        for stage in stages
+    )
+    return _html_table(head, rows)
+
+
+# attack -> label, colour, marker, in the order of their strength
+STRENGTHS = {
+    "bim": ("BIM, the paper's protocol", "#999999", "o"), "several": ("the paper's attacks and PGD", "#E69F00", "s"),
+    "worst": ("worst case", "#0072B2", "D"), "autoattack": ("AutoAttack", "#000000", "|"),
+}  # fmt: skip
+
+
+def strong_dots(rows: dict[str, dict], units: dict[int, str], kinds: dict[str, int]) -> Figure:
+    """Every network and size on a line of its own: accuracies under ever stronger attacks as dots with intervals.
+
+    ``rows``: role -> values of ``evaluation.beside``; ``kinds``: role -> 0 for grey, 1 for colour images, the panels.
+    """
+    panels = {kind: [role for role in rows if kinds[role] == kind] for kind in sorted(set(kinds.values()))}
+    lines = {kind: [(role, eps) for role in roles for eps in rows[role]["worst"]] for kind, roles in panels.items()}
+    with style():
+        figure, axes = plt.subplots(
+            1, len(panels), figsize=(5.5 * len(panels), 1.4 + 0.42 * max(map(len, lines.values()))), layout="constrained",
+            squeeze=False,
+        )  # fmt: skip
+        for ax, (kind, places) in zip(axes[0], lines.items(), strict=True):
+            for line, (role, eps) in enumerate(places):
+                _strength_line(ax, line, {name: rows[role].get(name, {}).get(eps) for name in STRENGTHS})
+            names = [f"{METHODS.get(role.split('-', 1)[1], role)}, {eps}{units[kind]}" for role, eps in places]
+            ax.set(yticks=range(len(places)), yticklabels=names, ylim=(len(places) - 0.5, -0.5), xlim=(-3, 103),
+                   xlabel="accuracy (%)", title=("grey images", "colour images")[kind])  # fmt: skip
+            # a rule between networks
+            for line in range(1, len(places)):
+                if places[line][0] != places[line - 1][0]:
+                    ax.axhline(line - 0.5, color="#cccccc", linewidth=0.8)
+        handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, frameon=False)
+        return finished(figure)
+
+
+def _strength_line(ax: Axes, line: int, leaves: dict[str, dict | None]) -> None:
+    for shift, (name, leaf) in zip((-0.24, -0.08, 0.08, 0.24), leaves.items(), strict=True):
+        if leaf is not None:
+            label, colour, marker = STRENGTHS[name]
+            ax.errorbar(
+                leaf["mean"], line + shift, xerr=[[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]], color=colour,
+                marker=marker, markersize=5, linestyle="", elinewidth=1, label=label if line == 0 else None,
+            )  # fmt: skip
+
+
+def agreement_table(rows: dict[str, dict], agreement: dict[str, dict], units: dict[int, str], kinds: dict[str, int]) -> str:
+    """Old and new worst case beside AutoAttack, and images that one of them alone breaks, as an HTML table."""
+    heads = ("images", "the paper's attacks and PGD", "worst case", "AutoAttack", "AutoAttack alone breaks",
+             "the worst case alone breaks")  # fmt: skip
+    lines = ""
+    for role, row in rows.items():
+        kind, _, method = role.partition("-")
+        for eps, leaf in row["worst"].items():
+            both = agreement[role].get(eps, {})
+            told = [row["several"][eps], leaf, row.get("autoattack", {}).get(eps)]
+            cells = [leaf["n"], *(_table_cell(each, None, False) if each else "–" for each in told),
+                     both.get("autoattack_alone", "–"), both.get("worst_alone", "–")]  # fmt: skip
+            name = f"{METHODS.get(method, method)}, {kind}, ε = {eps}{units[kinds[role]]}"
+            lines += f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    return _html_table("".join(f"<th>{head}</th>" for head in heads), lines)
 
 
 WAYS = {

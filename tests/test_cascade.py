@@ -101,7 +101,7 @@ def test_a_masked_network_passes_the_gradient_attacks_and_not_the_cascade(mask):
     _, flags = evaluate.robustness(network, x, y, eps=[0.06], step_size=0.015, pgd_steps=20)
     stages = (*SMALL[:2], Stage("square", "square", "cw", 300, nearest=True))
     found = worst_case(network, x, y, eps=[0.06], cascade=stages)
-    assert flags["several", 0.06].double().mean() > 0.75
+    assert flags["worst", 0.06].double().mean() > 0.75
     assert found.unbroken[0].double().mean() < 0.45
     assert int((found.broken_by == found.names.index("square")).sum()) > 10
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from toys import Quadratic, images, labels_of, linear, relu_network
 
-from paperlib import indicator, plot, study
+from paperlib import cascade, indicator, plot, study
 from paperlib.model import softened
 
 
@@ -387,11 +387,13 @@ def test_distributions_name_every_network_and_matrix():
 
 def test_accuracy_curves_start_at_the_clean_accuracy():
     figure = plot.accuracy_curves(table_values("0.1", "0.2"), ["natural", "ours"], unit="/255", stated=STATED)
-    assert [ax.get_title() for ax in figure.axes] == list(plot.ATTACKS.values())
+    assert [ax.get_title() for ax in figure.axes] == [
+        title for attack, title in plot.ATTACKS.items() if attack != "several"
+    ]
     line = figure.axes[0].lines[0]
     assert line.get_xdata().tolist() == [0, 0.1, 0.2] and line.get_ydata().tolist() == [98, 50, 50]
     # the paper has BIM on Natural only
-    assert [sum(line.get_linestyle() == "--" for line in ax.lines) for ax in figure.axes] == [0, 1, 0, 0]
+    assert [sum(line.get_linestyle() == "--" for line in ax.lines) for ax in figure.axes] == [0, 0, 1, 0]
     assert "ε (steps of 1/255)" in texts(figure) and "Ours" in texts(figure)
 
 
@@ -401,10 +403,37 @@ def test_indicator_ranks_have_a_point_for_each_network():
     assert [len(ax.containers) for ax in figure.axes] == [2, 2]
 
 
-def test_masking_table_has_a_row_for_each_network():
-    row = dict.fromkeys(("zero_gradient", "fgsm_minus_bim", "noise", "unbounded", "cw_minus_ce"), 1.25)
+MASKING = (
+    "zero_gradient", "fgsm_minus_bim", "noise", "unbounded", "cw_minus_ce", "square_alone", "targeted_minus_untargeted",
+    "adaptive_minus_fixed", "still_rising",
+)  # fmt: skip
+
+
+def test_masking_table_has_a_row_for_each_check_and_a_column_for_each_network():
+    row = dict.fromkeys(MASKING, 1.25)
     html = plot.masking_table({"natural": row, "ours": row})
-    assert html.count("<tr>") == 3 and html.count("<td>1.2</td>") == 10
+    assert html.count("<tr>") == 10 and html.count("<td>1.2</td>") == 18
+
+
+def test_the_cascade_s_tables_name_every_stage():
+    broken = {"0.1": {stage.name: 2.5 for stage in cascade.CASCADE} | {"several": 0.0}}
+    html = plot.cascade_table({"ours": {"broken": broken}}, "0.1")
+    assert html.count("<tr>") == 2 + len(cascade.CASCADE) and html.count("2.5") == len(cascade.CASCADE)
+    html = plot.stages_table(cascade.CASCADE)
+    assert html.count("<tr>") == 1 + len(cascade.CASCADE) and "nearest first" in html
+
+
+def test_strengths_are_dots_on_a_line_for_each_network_and_size():
+    sizes = {eps: interval(50.0) for eps in ("0.1", "0.2")}
+    row = dict.fromkeys(("bim", "several", "worst"), sizes)
+    rows = {"grey-natural": row, "grey-ours": row | {"autoattack": {"0.1": interval(40.0)}}}
+    figure = plot.strong_dots(rows, {0: ""}, dict.fromkeys(rows, 0))
+    (ax,) = figure.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Natural, 0.1", "Natural, 0.2", "Ours, 0.1", "Ours, 0.2"]
+    assert len(ax.containers) == 4 * 3 + 1
+    both = {"grey-natural": {}, "grey-ours": {"0.1": {"autoattack_alone": 1, "worst_alone": 7}}}
+    html = plot.agreement_table(rows, both, {0: ""}, dict.fromkeys(rows, 0))
+    assert html.count("<tr>") == 5 and "<td>7</td>" in html
 
 
 def projected() -> dict[str, np.ndarray]:

@@ -1,0 +1,82 @@
+"""AutoAttack as an oracle: refusals, chunks that are kept, and (where it is installed) its agreement with closed forms."""
+
+import time
+
+import pytest
+import torch
+from toys import images, labels_of, linear, relu_network
+
+from paperlib import oracle
+from paperlib.objective import decision
+
+
+@pytest.fixture
+def standard(monkeypatch):
+    """In place of the package: an attack that breaks every second image; counts its calls."""
+    calls = []
+
+    def every_second(network, x, y, eps, norm, seed):
+        calls.append(len(x))
+        return torch.arange(len(x)) % 2 == 0
+
+    monkeypatch.setattr(oracle, "_standard", every_second)
+    monkeypatch.setattr(oracle, "available", lambda: oracle.VERSION)
+    return calls
+
+
+def setting(n: int = 10):
+    model, x = relu_network(), images(n)
+    return model, x, labels_of(model, x)
+
+
+def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(oracle, "available", lambda: None)
+    with pytest.raises(oracle.OracleError, match="^AutoAttack is not installed; allowed is: pip install --no-deps pyauto"):
+        oracle.autoattack(*setting(), eps=0.1)
+
+
+def test_finished_chunks_are_kept_and_shared_by_longer_runs(standard, tmp_path):
+    model, x, y = setting(10)
+    short = oracle.autoattack(model, x[:8], y[:8], eps=0.1, chunk=4, store=tmp_path, of="a")
+    assert standard == [4, 4]
+    longer = oracle.autoattack(model, x, y, eps=0.1, chunk=4, store=tmp_path, of="a")
+    assert standard == [4, 4, 2] and torch.equal(longer[:8], short)
+    for changes in ({"eps": 0.2}, {"of": "b"}, {"seed": 1}):
+        oracle.autoattack(model, x[:4], y[:4], **{"eps": 0.1, "chunk": 4, "store": tmp_path, "of": "a"} | changes)
+    assert standard == [4, 4, 2, 4, 4, 4]
+
+
+def test_after_the_end_only_what_is_kept_is_told(standard, tmp_path, monkeypatch):
+    model, x, y = setting(10)
+    oracle.autoattack(model, x[:4], y[:4], eps=0.1, chunk=4, store=tmp_path)
+    monkeypatch.setattr(oracle, "available", lambda: None)
+    kept = oracle.autoattack(model, x, y, eps=0.1, chunk=4, store=tmp_path, ends=time.monotonic() - 1)
+    assert kept.tolist() == [True, False, True, False] and standard == [4]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"eps": float("nan")}, "eps is nan; allowed is a positive number"),
+        ({"norm": "l1"}, "norm is 'l1'; allowed are linf, l2"),
+        ({"chunk": 0}, "chunk is 0; allowed is at least 1"),
+    ],
+)
+def test_wrong_input_meets_one_sentence(changes, sentence):
+    with pytest.raises(ValueError, match="allowed") as caught:
+        oracle.autoattack(*setting(2), **{"eps": 0.1} | changes)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.skipif(oracle.available() is None, reason="AutoAttack is optional")
+def test_autoattack_on_a_linear_network_is_the_closed_form():
+    W = torch.randn(10, 16, generator=torch.Generator().manual_seed(0))
+    x = images(12, dtype=torch.float32)
+    y = labels_of(linear(W), x)
+    state = torch.get_rng_state()
+    flags = oracle.autoattack(linear(W), x, y, eps=0.03)
+    assert torch.equal(torch.get_rng_state(), state)
+    steps = (W[y][:, None] - W[None]).abs().sum(2)
+    gaps = linear(W)(x).gather(1, y[:, None]) - linear(W)(x)
+    distance = torch.where(steps > 0, gaps / steps, torch.inf).amin(1)
+    assert torch.equal(flags, distance > 0.03) and bool((decision(linear(W)(x), y) > 0).all())
