@@ -111,6 +111,12 @@ class _View:
 
     # The curve.
 
+    @property
+    def published_images(self) -> str:
+        """Of how many images the published worst cases are."""
+        counts = {each["n"] for network in self.networks.values() for each in network["worst"].values()}
+        return " to ".join(f"{n:,}" for n in sorted({min(counts), max(counts)}))
+
     def legend(self) -> list[dict]:
         """This network and the published ones, each with its mark and its worst case at the size asked for."""
         rows = [(self.own, "this network", self.values)]
