@@ -125,8 +125,8 @@ ANSWER = (
          "{severe}",
          (WORST, "checks")),
     Rule("too few", lambda v: v.worst["high"] - v.worst["low"] > 42,
-         "Too few images were attacked for an answer: at ε = {eps} this network keeps {worst} of {n} right, of {clean} without "
-         "an attack.",
+         "Too few images were attacked for an answer: at ε = {eps} it keeps {worst} of {n} right, of {clean} without an "
+         "attack.",
          (WORST, "clean")),
     Rule("not robust", lambda v: v.worst["high"] < v.clean["mean"] / 4,
          "This network is not robust: at ε = {eps} it keeps {worst} of {n} images right, of {clean} without an attack.",
