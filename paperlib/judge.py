@@ -1,5 +1,5 @@
-"""The commands that judge a network of the reader's: ``evaluate``, ``indicator``, ``surface``. Anything wrong with what they
-are given is one sentence before any work.
+"""The commands that judge a network of the reader's: ``evaluate``, ``indicator``, ``surface``, ``report``. Anything wrong
+with what they are given is one sentence before any work.
 """
 
 import argparse
@@ -7,6 +7,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from paperlib import command
 
 EVALUATED = 1000
 
@@ -71,7 +73,12 @@ def add_surface(commands) -> None:
     command.set_defaults(out="surface.png")
 
 
-COMMANDS = (add_evaluate, add_indicator, add_surface)
+def add_report(commands) -> None:
+    """``report``: the whole answer on one page."""
+    command.add_command(commands, add_own, read_own)
+
+
+COMMANDS = (add_evaluate, add_indicator, add_surface, add_report)
 
 
 def size(text: str) -> float:

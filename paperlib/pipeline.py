@@ -24,7 +24,7 @@ from paperlib import experiments
 from paperlib.experiments import ROOT, Artifact, build_dir
 
 # code that schedules, checks or stores work and cannot change a number
-GLUE = ("experiments", "pipeline", "book", "judge", "__main__")
+GLUE = ("experiments", "pipeline", "book", "command", "judge", "__main__")
 
 
 class StepError(ValueError):

@@ -214,8 +214,8 @@ class Project:
         self.build = root / "build" / "quick"
         package = root / "paperlib"
         package.mkdir(parents=True)
-        kept = ("__init__", "__main__", "experiments", "judge", "pipeline", *(("book", "findings") if real_book else ()))
-        for name in kept:
+        kept = ("__init__", "__main__", "command", "experiments", "judge", "pipeline")
+        for name in (*kept, *(("book", "findings") if real_book else ())):
             shutil.copy(HERE / "paperlib" / f"{name}.py", package)
         shutil.copy(HERE / "Snakefile", root)
         toys = {"train": TRAIN, "zoo": ZOO, "data": DATA} | ({} if real_book else {"book": BOOK})

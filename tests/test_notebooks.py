@@ -45,6 +45,10 @@ RECORDED = {
         f"{role}/{way}_{attack}/*" for role in ("natural", "ours") for way in ("last", "any", "small", "long", "start")
         for attack in ("bim", "cw")
     ],
+    "report": [
+        "clean", "worst/*", "indicator/S", "indicator/mean_J", "indicator/curvature", "indicator/linear_distance",
+        "indicator/linear_robust", "masking/zero_gradient", "masking/unbounded", "masking/noise", "images",
+    ],
     "seeds": [
         "natural-0/clean", "natural-0/bim/*", "natural-0/worst/*", "ours-1/clean", "ours-1/bim/*", "ours-1/worst/*",
         "spread/natural/worst/*", "spread/ours/worst/*",

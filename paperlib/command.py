@@ -1,0 +1,67 @@
+"""The command ``report``: everything that it needs is loaded when it runs, for torch takes seconds."""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+CHOICES = ("quick", "standard", "strong")
+
+
+def add_command(commands, add_own: Callable, read: Callable) -> None:
+    """``report``: a network of the reader's on one page.
+
+    ``add_own(commands, run, name, purpose)`` adds the options that name network, weights and data and returns the parser;
+    ``read(options, suffixes=...)`` checks them and returns network, data set and images.
+    """
+
+    def run(options) -> None:
+        from paperlib import standins
+        from paperlib.reporting import report
+        from paperlib.trial import LEVELS
+
+        # refused before any work; its number needs the data's unit
+        standins.size(options.eps, 1)
+        # no more images than the level attacks at most are read, and n is known to the report alone
+        most = options.n or LEVELS[options.level].images
+        given = argparse.Namespace(**vars(options) | {"n": most, "eps": None})
+        network, dataset, images = read(given, suffixes=(".html", ".htm"))
+        path, n = Path(options.out), None if options.n is None else min(options.n, len(images))
+        found = report(
+            network, images.x, images.y, eps=standins.size(options.eps, dataset.pixel_scale), level=options.level,
+            data=dataset.name, name=_named(options), pixel_scale=dataset.pixel_scale, n=n, seed=options.seed,
+            store=path.with_suffix(".parts"), data_sha256=dataset.sha256, command=_typed(), progress=True,
+            classes=dataset.classes, index=getattr(images, "index", None), given=max(len(dataset.test), len(images)),
+            notes=_unit_note(options.eps, dataset.pixel_scale),
+        )  # fmt: skip
+        found.save(path)
+        if options.json:
+            print(json.dumps(found.values, indent=1, allow_nan=False, ensure_ascii=False))
+        else:
+            print(f"{found!r}\n{path}; every number is in {path.with_suffix('.json')}")
+
+    command = add_own(commands, run, "report", "is a network robust, and how is that known: one page, and every number")
+    command.add_argument("--eps", required=True, help="size of the perturbation: 8/255, or a number in the data's unit")
+    command.add_argument("--level", default="quick", choices=CHOICES, help="how much is tried (default: quick)")
+    if not any("--json" in action.option_strings for action in command._actions):
+        command.add_argument("--json", action="store_true", help="print every number")
+    command.set_defaults(out="report.html")
+
+
+def _named(options) -> str:
+    weights = Path(options.weights).name if getattr(options, "weights", "") else ""
+    return " with ".join(filter(None, [getattr(options, "model", None) or options.network, weights]))
+
+
+def _unit_note(text: str, pixel_scale: int) -> list[str]:
+    """A sentence where a small number for colour images was perhaps meant as a share of the image range."""
+    if pixel_scale == 1 or "/" in text or float(text) >= 1:
+        return []
+    share = float(text) * pixel_scale
+    return [f"The size {text} means {text}/{pixel_scale} of the image range; {text} of the whole range would be {share:.3g}"]
+
+
+def _typed() -> str:
+    return shlex.join(["paperlib", *sys.argv[1:]])

@@ -1,0 +1,92 @@
+"""A long measurement in pieces: each is written down once, under a hash of what it depends on, and a line says how long
+it takes.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+
+class Pieces:
+    """Named sets of arrays in a folder below ``store``, called after the hash ``of``; without one, nothing is kept."""
+
+    def __init__(self, store: str | Path | None, of: str):
+        self.folder = None if store is None else Path(store) / of[:16]
+
+    def kept(self, name: str, make: Callable[[], dict]) -> dict:
+        """What ``make`` returns, from the folder if it lies there; each file is written in one piece, a broken one anew."""
+        path = None if self.folder is None else self.folder / f"{name}.npz"
+        if path is not None and path.is_file():
+            try:
+                with np.load(path, allow_pickle=False) as archive:
+                    return {key: archive[key] for key in archive.files}
+            except (ValueError, OSError, EOFError, KeyError, BadZipFile):
+                path.unlink()
+        made = {key: np.asarray(value) for key, value in make().items()}
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.npz")
+            np.savez(partial, **made)
+            partial.replace(path)
+        return made
+
+
+class Progress:
+    """One line on standard error: what is measured, and about how many seconds are left.
+
+    ``expect`` takes the seconds of every phase, in their order; a phase's own rate replaces its estimate as it runs.
+    """
+
+    def __init__(self, *, shown: bool, seconds: Callable[[], float] = time.monotonic):
+        self.shown, self.seconds, self.expected = shown, seconds, {}
+        self.began, self.phase, self.width = seconds(), "", 0
+
+    def expect(self, **phases: float) -> None:
+        """Seconds that each phase is thought to take."""
+        self.expected = dict(phases)
+
+    def at(self, phase: str, share: float = 0.0, what: str = "") -> float | None:
+        """Says that ``share`` of a phase is done; returns the seconds left, None where nothing is expected yet."""
+        now = self.seconds()
+        if phase != self.phase:
+            self.phase, self.began = phase, now
+        left = None
+        if phase in self.expected:
+            names = list(self.expected)
+            # what lay there from an interrupted call took no time, so that the first estimate is kept until a tenth is done
+            own = (now - self.began) / share if share >= 0.1 and now - self.began > 1 else self.expected[phase]
+            left = own * (1 - share) + sum(self.expected[name] for name in names[names.index(phase) + 1 :])
+        self._line(
+            f"report: {phase}{f', {what}' if what else ''}{f', about {lasting(left)} left' if left is not None else ''}"
+        )
+        return left
+
+    def _line(self, text: str) -> None:
+        if not self.shown:
+            return
+        in_place = sys.stderr.isatty()
+        print(f"\r{text:<{self.width}}" if in_place else text, end="" if in_place else "\n", file=sys.stderr, flush=True)
+        self.width = len(text)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self.shown and self.width and sys.stderr.isatty():
+            print(file=sys.stderr)
+
+
+def lasting(seconds: float) -> str:
+    """A duration in words.
+
+    >>> lasting(41), lasting(200), lasting(9000)
+    ('45 s', '3 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{max(5, 5 * round(seconds / 5 + 0.25))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
