@@ -264,7 +264,7 @@ def _add_step(command: argparse.ArgumentParser) -> None:
 COMMANDS = (add_check, add_data, add_train, add_search, add_execute, add_figure, add_book, add_site,
             add_publish, add_published, *judge.COMMANDS, add_claims)  # fmt: skip
 # packages of the extra "book"
-BOOK = ("yaml", "papermill", "nbformat", "snakemake", "jinja2", "jupyter_book", "plotly", "sklearn", "IPython")
+BOOK = ("yaml", "papermill", "nbformat", "snakemake", "jupyter_book", "plotly", "sklearn", "IPython")
 
 if __name__ == "__main__":
     sys.exit(main())

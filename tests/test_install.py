@@ -24,8 +24,8 @@ sys.meta_path.insert(0, Absent())
 from paperlib.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
-ABSENT = ("yaml", "papermill", "snakemake", "nbformat", "nbval", "jupyter_book", "plotly", "sklearn", "jinja2", "IPython",
-          "ipykernel", "pytest", "hypothesis", "beartype", "selenium")  # fmt: skip
+ABSENT = ("yaml", "papermill", "snakemake", "nbformat", "nbval", "jupyter_book", "plotly", "sklearn", "IPython", "ipykernel",
+          "pytest", "hypothesis", "beartype", "selenium")  # fmt: skip
 NETWORK = """
 from torch import nn, manual_seed
 def network():
