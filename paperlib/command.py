@@ -18,22 +18,21 @@ def add_command(commands, add_own: Callable, read: Callable) -> None:
     """
 
     def run(options) -> None:
-        from paperlib import standins
+        from paperlib import own
         from paperlib.reporting import report
         from paperlib.trial import LEVELS
 
-        # refused before any work; its number needs the data's unit
-        standins.size(options.eps, 1)
+        eps = own.written(options.eps)
         # no more images than the level attacks at most are read, and n is known to the report alone
-        most = options.n or LEVELS[options.level].images
-        given = argparse.Namespace(**vars(options) | {"n": most, "eps": None})
+        most = LEVELS[options.level].images if options.n is None else options.n
+        given = argparse.Namespace(**vars(options) | {"n": most, "eps": eps})
         network, dataset, images = read(given, suffixes=(".html", ".htm"))
         path, n = Path(options.out), None if options.n is None else min(options.n, len(images))
         found = report(
-            network, images.x, images.y, eps=standins.size(options.eps, dataset.pixel_scale), level=options.level,
+            network, images.x, images.y, eps=own.size(eps, dataset.pixel_scale), level=options.level,
             data=dataset.name, name=_named(options), pixel_scale=dataset.pixel_scale, n=n, seed=options.seed,
             store=path.with_suffix(".parts"), data_sha256=dataset.sha256, command=_typed(), progress=True,
-            classes=dataset.classes, index=getattr(images, "index", None), given=max(len(dataset.test), len(images)),
+            classes=dataset.classes, index=images.index, given=images.total,
             notes=_unit_note(options.eps, dataset.pixel_scale),
         )  # fmt: skip
         found.save(path)
@@ -45,8 +44,6 @@ def add_command(commands, add_own: Callable, read: Callable) -> None:
     command = add_own(commands, run, "report", "is a network robust, and how is that known: one page, and every number")
     command.add_argument("--eps", required=True, help="size of the perturbation: 8/255, or a number in the data's unit")
     command.add_argument("--level", default="quick", choices=CHOICES, help="how much is tried (default: quick)")
-    if not any("--json" in action.option_strings for action in command._actions):
-        command.add_argument("--json", action="store_true", help="print every number")
     command.set_defaults(out="report.html")
 
 

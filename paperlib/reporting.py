@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from paperlib import oracle, record, references, rules, standins
+from paperlib import checks, oracle, record, references, rules
 from paperlib.data import Split
 from paperlib.pieces import Progress
 from paperlib.state import check_batch, reject
-from paperlib.trial import LEVELS, Asked, Trial
+from paperlib.trial import LEVELS, Asked, Trial, kind
 
 EXAMINED = 64  # images on which a network is tried before it is measured
 
@@ -77,10 +77,10 @@ def report(
     weights = references.weights_hash(network)
     given, order = given or len(y), Split(x, y).balanced(min(n or LEVELS[level].images, len(y)))
     x, y, index = x[order].to(device), y[order].to(device), order if index is None else index[order]
-    found = standins.examine(network, x[:EXAMINED], y[:EXAMINED], classes=asked.classes, index=index[:EXAMINED])
+    found = checks.examine(network, x[:EXAMINED], y[:EXAMINED], classes=asked.classes, index=index[:EXAMINED])
     with Progress(shown=progress) as bar:
         values, pictures = Trial(
-            found.model, x, y, asked, store, bar, weights=weights, name=name or standins.kind(network)
+            found.model, x, y, asked, store, bar, weights=weights, name=name or kind(network)
         ).everything()
     values["data"]["given"] = given
     values["data"]["indices"] = index[: values["data"]["images"]].tolist()

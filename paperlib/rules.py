@@ -8,7 +8,7 @@ networks are told apart only where their intervals do not meet.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paperlib import standins
+from paperlib.checks import FIRST
 
 Interval = dict
 
@@ -53,7 +53,7 @@ class View:
         self.clean, self.worst, self.chance = values["clean"], values["worst"][self.key], values["chance"]
         self.masking, self.m = values["masking"], values["masking_images"]
         self.ranking = values.get("ranking") or {}
-        self.gravest = next((note["sentence"] for note in values.get("notes", []) if note["kind"] in standins.FIRST), "")
+        self.gravest = next((note["sentence"] for note in values.get("notes", []) if note["kind"] in FIRST), "")
         self.severe = next((check for check in values.get("checks", []) if check["verdict"] == "bad"), None)
 
     @property

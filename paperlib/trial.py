@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from paperlib import evaluate, examples, indicator, oracle, references, standins
+from paperlib import cascade, evaluate, examples, indicator, oracle, references
 from paperlib.pieces import Pieces, Progress
 from paperlib.state import evaluating
+from paperlib.wrap import Wrapped
 
 PROBE = 20  # images after which it is known how many fit
 CHUNK = 50  # images whose worst case is written down together
@@ -131,7 +132,7 @@ class Trial:
                 and n < min(self.level.images, len(self.y)), "grid": int(plan["grid"]),
             },
             "network": {
-                "name": self.name, "kind": standins.kind(network),
+                "name": self.name, "kind": kind(network),
                 "parameters": sum(p.numel() for p in network.parameters()) if module else None,
                 "weights_sha256": self.weights, "device": str(self.x.device), "outputs": self.logits.shape[1],
             },
@@ -207,12 +208,13 @@ class Trial:
                     "unbroken": np.zeros((len(self.sizes), len(y)), bool),
                     "by": np.zeros((len(self.sizes), len(y)), int),
                 }
-            stages = standins.LEVELS[self.asked.level]
+            stages = cascade.LEVELS[self.asked.level]
             unbroken = torch.zeros(len(self.sizes), len(y), dtype=torch.bool)
             by = torch.zeros(len(self.sizes), len(y), dtype=torch.long)
-            found = standins.worst_case(self.network, x[usable], y[usable], eps=self.sizes, cascade=stages, batch=100,
-                                        seed=self.asked.seed, store=self.pieces.folder, of=self.of,
-                                        progress=self.bar.shown and self.level.seconds == float("inf"))  # fmt: skip
+            found = cascade.worst_case(
+                self.network, x[usable], y[usable], eps=self.sizes, cascade=stages, batch=100, seed=self.asked.seed,
+                store=self.pieces.folder, of=self.of, progress=self.bar.shown and self.level.seconds == float("inf"),
+            )  # fmt: skip
             unbroken[:, usable.cpu()], by[:, usable.cpu()] = found.unbroken.cpu(), found.broken_by.cpu().long()
             return {
                 "unbroken": unbroken.numpy(),
@@ -304,6 +306,11 @@ class Trial:
             "only_it_broke": int((ours & ~flags).sum()),
             "only_ours": int((flags & ~ours).sum()),
         }
+
+
+def kind(network: Callable) -> str:
+    """The name of a network's class, whatever it was wrapped in to be measured."""
+    return type(network.network if isinstance(network, Wrapped) else network).__name__
 
 
 def _histogram(column: Float[Tensor, "n"], bins: int = 24) -> dict:

@@ -10,7 +10,7 @@ import torch
 from toys import linear
 
 import paperlib
-from paperlib import drawing, examples, page, references, reporting, rules, standins, trial
+from paperlib import cascade, drawing, examples, page, references, reporting, rules, trial
 from paperlib.__main__ import main
 from paperlib.experiments import ROOT
 from paperlib.pieces import Pieces, Progress, lasting
@@ -378,7 +378,7 @@ def test_the_three_images_are_those_of_the_order_in_which_they_break():
 
 def test_an_interrupted_report_goes_on_where_it_stopped(affine, found, tmp_path, monkeypatch):
     model, x, y = affine
-    calls, whole = [], standins.worst_case
+    calls, whole = [], cascade.worst_case
 
     def counted(*args, **options):
         calls.append(len(args[1]))
@@ -387,7 +387,7 @@ def test_an_interrupted_report_goes_on_where_it_stopped(affine, found, tmp_path,
     def killed(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(standins, "worst_case", counted)
+    monkeypatch.setattr(cascade, "worst_case", counted)
     options = {"eps": 0.1, "n": 40, "name": "affine", "class_names": ["bright", "dark"], "store": tmp_path}
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(trial.evaluate, "masking", killed)
