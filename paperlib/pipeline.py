@@ -25,6 +25,8 @@ from paperlib.experiments import ROOT, Artifact, build_dir
 
 # code that schedules, checks or stores work and cannot change a number
 GLUE = ("experiments", "pipeline", "book", "command", "judge", "__main__")
+# what may lie beside a module and be part of it
+BESIDE = (".html", ".css", ".json")
 
 
 class StepError(ValueError):
@@ -121,16 +123,24 @@ def _imported(source: str) -> set[str]:
 
 
 def module_paths(source: str) -> list[Path]:
-    """The files of ``modules(source)``."""
-    return [ROOT / "paperlib" / f"{name}.py" for name in modules(source)]
+    """The files of ``modules(source)``, each before the templates, styles and numbers beside it that its code names."""
+    return [path for name in modules(source) for path in _with_named(ROOT / "paperlib" / f"{name}.py")]
+
+
+def _with_named(path: Path) -> list[Path]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return [path, *(each for each in sorted(path.parent.iterdir()) if each.name in words and each.suffix in BESIDE)]
 
 
 def code_digest(paths: list[Path]) -> str:
-    """SHA-256 of what Python files do: comments, docstrings and layout do not count."""
+    """SHA-256 of what files do: in Python comments, docstrings and layout do not count, elsewhere every character does."""
     return digest([[path.stem, _code(path)] for path in paths])
 
 
 def _code(path: Path) -> str:
+    if path.suffix in BESIDE:
+        return path.read_text(encoding="utf-8")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         first = node.body[0] if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body else None

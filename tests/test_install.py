@@ -84,6 +84,15 @@ def test_a_network_is_judged_without_the_book_in_any_folder(command, installed, 
     assert (folder / "s.png").exists() == (command[0] == "surface")
 
 
+def test_a_report_is_written_without_the_book_in_any_folder(installed, folder):
+    words = ("report", "--network", "mine.py:network", "--data", "mine.npz", "--eps", "0.1", "--n", "8", "--out", "r.html")
+    done = run(installed, folder, *words)
+    assert done.returncode == 0, done.stderr
+    assert "r.html; every number is in r.json" in done.stdout
+    text = (folder / "r.html").read_text(encoding="utf-8")
+    assert "<style>" in text and "http" not in text and (folder / "r.json").is_file()
+
+
 def test_what_needs_the_book_says_so_in_a_sentence(installed, folder):
     wanted = {
         ("check",): "experiments.yml is missing from ",

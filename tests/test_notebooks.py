@@ -53,6 +53,11 @@ RECORDED = {
         "natural-0/clean", "natural-0/bim/*", "natural-0/worst/*", "ours-1/clean", "ours-1/bim/*", "ours-1/worst/*",
         "spread/natural/worst/*", "spread/ours/worst/*",
     ],
+    # AutoAttack's own numbers are there only where its package is, and hours for it
+    "strong": [
+        f"{role}/{what}" for role in ("grey-natural", "grey-ours", "colour-natural")
+        for what in ("clean", "fgsm/*", "bim/*", "cw/*", "several/*", "worst/*")
+    ] + ["agreement/grey-ours", "cascade"],
     "table1": [
         "natural/clean", "natural/fgsm/*", "ours/bim/*", "ours/cw/*", "ours/worst/*", "gain/ours/*",
         "paired/ours_minus_natural/clean", "paired/ours_minus_natural/worst/*", "vanishing/median/ours",
@@ -154,7 +159,8 @@ def test_stays_thin(notebook):
 
 def test_names_no_place_outside_the_project(notebook):
     text = "\n".join(source(cell) for cell in cells(notebook))
-    assert re.findall(r"""["']/\w[^"']*|https?://\S+|~/""", text) == []
+    # "/255" is a unit
+    assert re.findall(r"""["']/(?!255\b)\w[^"']*|https?://\S+|~/""", text) == []
 
 
 def test_every_notebook_s_record_has_a_list():

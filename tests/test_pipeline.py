@@ -530,6 +530,34 @@ def test_code_digest_ignores_comments_and_docstrings_only(tmp_path):
     assert plain != digest('"""Doc."""\ndef f(x):\n    """Doc."""\n    return x + 2\n')
 
 
+def test_what_lies_beside_a_module_counts_where_its_code_names_it(tmp_path, monkeypatch):
+    package = tmp_path / "paperlib"
+    package.mkdir()
+    (package / "plain.py").write_text("x = 1\n")
+    (package / "page.py").write_text('from paperlib import plain\nTEMPLATE = "page.html"\n')
+    (package / "page.html").write_text("<p>one</p>")
+    monkeypatch.setattr(pipeline, "ROOT", tmp_path)
+
+    def digests() -> list[str]:
+        sources = ("import paperlib.plain", "import paperlib.page")
+        return [pipeline.code_digest(pipeline.module_paths(source)) for source in sources]
+
+    before = digests()
+    (package / "page.html").write_text("<p>two</p>")
+    after = digests()
+    assert (after[0] == before[0], after[1] == before[1]) == (True, False)
+    (package / "other.css").write_text("p {}")
+    assert digests() == after
+
+
+def test_the_report_s_page_and_numbers_count_in_what_uses_them_alone():
+    def beside(source: str) -> list[str]:
+        return [path.name for path in pipeline.module_paths(source) if path.suffix != ".py"]
+
+    assert beside("from paperlib import reporting") == ["page.css", "page.html", "published.json"]
+    assert beside("import paperlib.cascade, paperlib.evaluate, paperlib.train, paperlib.plot") == []
+
+
 def test_write_atomic_leaves_the_old_file_when_it_cannot_write(tmp_path, monkeypatch):
     target = tmp_path / "file"
     pipeline.write_atomic(target, "old")

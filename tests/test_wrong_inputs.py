@@ -84,6 +84,12 @@ WRONG = {
     "indicator --network n.py:good @ --speed 3": "unrecognized arguments: --speed 3",
     "surface --network n.py:good @ --image 40": "image is 40; allowed is 0 to 39",
     "surface --network n.py:good @ --out s.txt": "out is s.txt; allowed is a file name that ends in",
+    "report --network n.py:good --data d.npz --eps big": "size is 'big'; allowed is a number such as 0.1 or a fraction",
+    "report --network n.py:good --data d.npz --eps 0": "eps is 0.0; allowed is a number above 0",
+    "report --network n.py:good --data d.npz --eps 8": "eps is 8.0; allowed is a number above 0, at most 1 for grey",
+    "report --network n.py:good @ --n 0": "n is 0; allowed is at least 1",
+    "report --network n.py:good @ --level slow": "argument --level: invalid choice: 'slow'",
+    "report --network n.py:good @ --out r.pdf": "out is r.pdf; allowed is a file name that ends in .html, .htm",
     "judge --network n.py:good": "argument COMMAND: invalid choice: 'judge'",
     # networks
     "indicator --network n.py @": "network is 'n.py'; allowed is FILE.py:FUNCTION",
@@ -110,6 +116,9 @@ WRONG = {
     "indicator --network n.py:flat @": "the network gives every class the same logit",
     "evaluate --network n.py:few @": "the network returns (40, 3) for 40 images; allowed are logits (40, K)",
     "evaluate --network n.py:colour @": "the network does not take images of shape (1, 8, 8)",
+    "report --network n.py:softmax @": "the network's outputs are at least 0 and sum to 1",
+    "report --network n.py:dropout @": "the network's logits change by up to",
+    "report --network n.py:neighbours @": "the network's logits of an image change by up to",
     "evaluate --network torchvision.models:resnet18 @": "whose weights differ from call to call",
     # weights
     "indicator --network n.py:good --weights w.pt @": "weights file w.pt does not exist",
