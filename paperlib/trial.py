@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from paperlib import cascade, evaluate, examples, indicator, oracle, references
+from paperlib import cascade, evaluate, examples, indicator, oracle, pipeline, references
 from paperlib.pieces import Pieces, Progress
 from paperlib.state import evaluating
 from paperlib.wrap import Wrapped
@@ -83,7 +83,7 @@ class Asked:
 
 
 class Trial:
-    """The measurements in their order, each stored under the hash of network, images and settings."""
+    """The measurements in their order, each stored under the hash of network, images, settings and code."""
 
     def __init__(self, network: Callable, x: Tensor, y: Tensor, asked: Asked, store: str | Path | None, bar: Progress, *,
                  weights: str | None, name: str):  # fmt: skip
@@ -91,8 +91,9 @@ class Trial:
         self.level, self.sizes = LEVELS[asked.level], asked.sizes
         self.weights, self.name = weights, name
         self.logits = self._logits(0, min(PROBE, len(y)))
-        # rounding must not make another network of the same one
-        self.of = _digest([repr(asked), weights], (1e3 * self.logits.double()).round(), x, y)
+        # what other code has measured is no part of this, and rounding must not make another network of the same one
+        code = pipeline.code_digest(pipeline.module_paths("import paperlib.trial"))
+        self.of = _digest([repr(asked), weights, code], (1e3 * self.logits.double()).round(), x, y)
         self.pieces = Pieces(store, self.of)
 
     def everything(self) -> tuple[dict, dict]:

@@ -398,6 +398,13 @@ def test_an_interrupted_report_goes_on_where_it_stopped(affine, found, tmp_path,
     assert again.values["worst"] == found.values["worst"] and again.values["masking"] == found.values["masking"]
 
 
+def test_what_other_code_measured_is_measured_again(affine, tmp_path, monkeypatch):
+    for code in ("one", "another", "one"):
+        monkeypatch.setattr(trial.pipeline, "code_digest", lambda paths, code=code: code)
+        paperlib.report(*affine, eps=0.1, n=4, store=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_another_network_or_size_has_pieces_of_its_own(affine, tmp_path):
     model, x, y = affine
     other = linear(torch.tensor([[1.0, 0, 0, 0], [0.0, 1, 0, 0]]))
