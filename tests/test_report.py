@@ -77,6 +77,7 @@ def test_the_answer_has_two_sentences_with_the_number_that_decides_and_names_its
         ({"masking": {"unbounded": 60.0}}, "misled attacks", "60 % of 100 images stay right although any change is allowed"),
         ({"masking": {"square_alone": 30.0}}, "misled attacks", "breaks 30 % of 100 images that attacks by gradients leave"),
         ({"worst": {"0.1": interval(50.0, 30, broken_by={})}}, "too few", "Too few images were attacked for an answer"),
+        ({"worst": {"0.1": {"mean": 0.0, "low": 0.0, "high": 28.0, "n": 10, "broken_by": {}}}}, "too few", "Too few images"),
         ({"worst": {"0.1": interval(2.0, 1, broken_by={})}}, "not robust", "This network is not robust"),
         ({"worst": {"0.1": interval(33.0, 4, broken_by={})}}, "partly robust", "a part of its images"),
         ({"worst": {"0.1": interval(75.0, 4, broken_by={})}}, "mostly robust", "most of its images"),
