@@ -63,7 +63,7 @@ class View:
 
     @property
     def untrusted(self) -> bool:
-        """The worst case says nothing: a fault comes first, or the attacks were misled and still left something."""
+        """Whether the worst case says nothing, for a fault comes first, or the attacks were misled and left something."""
         return self.at_chance or bool(self.gravest) or (self.severe is not None and self.worst["high"] > self.chance)
 
     @property
