@@ -15,6 +15,8 @@ def main(arguments: list[str] | None = None) -> int:
     So is a training that diverges, whichever command asked for it.
     """
     options = parser().parse_args(arguments)
+    # as it was typed: a report quotes it
+    options.typed = sys.argv[1:] if arguments is None else arguments
     pipeline.settle_environment()
     try:
         return options.run(options) or 0

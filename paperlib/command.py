@@ -3,7 +3,6 @@
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,8 +30,8 @@ def add_command(commands, add_own: Callable, read: Callable) -> None:
         found = report(
             network, images.x, images.y, eps=own.size(eps, dataset.pixel_scale), level=options.level,
             data=dataset.name, name=_named(options), pixel_scale=dataset.pixel_scale, n=n, seed=options.seed,
-            store=path.with_suffix(".parts"), data_sha256=dataset.sha256, command=_typed(), progress=True,
-            classes=dataset.classes, index=images.index, given=images.total,
+            store=path.with_suffix(".parts"), data_sha256=dataset.sha256, progress=True,
+            command=shlex.join(["paperlib", *options.typed]), classes=dataset.classes, index=images.index, given=images.total,
             notes=_unit_note(options.eps, dataset.pixel_scale),
         )  # fmt: skip
         found.save(path)
@@ -59,6 +58,3 @@ def _unit_note(text: str, pixel_scale: int) -> list[str]:
     share = float(text) * pixel_scale
     return [f"The size {text} means {text}/{pixel_scale} of the image range; {text} of the whole range would be {share:.3g}"]
 
-
-def _typed() -> str:
-    return shlex.join(["paperlib", *sys.argv[1:]])

@@ -63,7 +63,8 @@ def test_the_answer_has_two_sentences_with_the_number_that_decides_and_names_its
     first, second = rules.judged(measured())["answer"]
     assert "keeps 33 % [29, 37] of 500 right, of 98 % [97, 99] without an attack" in first["sentence"]
     assert first["evidence"] == ["worst/0.1", "clean"]
-    assert second["sentence"].startswith("The published network MinMax keeps 98.")
+    keeps = references.of("mnist")["networks"]["minmax"]["worst"]["0.1"]
+    assert second["sentence"].startswith(f"The published network MinMax keeps {keeps['mean']:.0f}")
     assert "; this one, with 33 % [29, 37], lies below " in second["sentence"]
     assert second["evidence"]
 
@@ -478,7 +479,7 @@ def test_the_command_writes_page_and_numbers(tmp_path, capsys):
     said = capsys.readouterr()
     values = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     assert values["answer"][0]["sentence"] in said.out and "images" in said.err
-    assert values["provenance"]["command"].startswith("paperlib ") and values["data"]["images"] == 20
+    assert values["provenance"]["command"].startswith("paperlib report --network ") and values["data"]["images"] == 20
     assert out.is_file() and out.with_suffix(".parts").is_dir()
 
 

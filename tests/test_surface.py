@@ -297,7 +297,7 @@ def test_distance_along_a_quadratic():
          "sign, gaussian"),
         (lambda m, x, y: surface.adversarial_direction(m, x, y, norm="l1"), "norm is 'l1'; allowed are linf, l2"),
         (lambda m, x, y: surface.adversarial_direction(m, x, y, objective="S"), "objective is 'S'; allowed are "
-         "cross_entropy, least_likely, cw"),
+         "cross_entropy, least_likely, cw, dlr"),
         (lambda m, x, y: surface.surface(m, x[0], x[0], x[0, 0], alpha=ALPHA, beta=BETA),
          "directions have shapes (1, 4, 4) and (4, 4); allowed is the origin's, (1, 4, 4)"),
         (lambda m, x, y: surface.surface(m, x[0], x[0], x[0], alpha=ALPHA, beta=BETA, batch=0),
