@@ -114,7 +114,8 @@ def network_faults(browser, site: str) -> list[str]:
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
     addresses = {request["request"]["url"] for request in sent}
-    local = (site, "data:", "blob:", "about:")
+    # chrome: is the browser's own start page, which may still be loading; no page can ask for it
+    local = (site, "data:", "blob:", "about:", "chrome:")
     return [f"loads {address} from outside" for address in sorted(addresses) if not address.startswith(local)]
 
 
