@@ -61,6 +61,8 @@ def browser(tmp_path_factory):
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     chrome = webdriver.Chrome(options=options, service=Service(driver))
     chrome.set_script_timeout(30)
+    # away from the browser's own start page, which asks its maker's servers
+    chrome.get("about:blank")
     yield chrome
     chrome.quit()
 
@@ -114,8 +116,8 @@ def network_faults(browser, site: str) -> list[str]:
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
     addresses = {request["request"]["url"] for request in sent}
-    # chrome: is the browser's own start page, which may still be loading; no page can ask for it
-    local = (site, "data:", "blob:", "about:", "chrome:")
+    # the browser's own start page may still be loading; no page of a site can ask for such addresses
+    local = (site, "data:", "blob:", "about:", "chrome:", "chrome-untrusted:")
     return [f"loads {address} from outside" for address in sorted(addresses) if not address.startswith(local)]
 
 
