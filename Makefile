@@ -22,17 +22,17 @@ help:
 	@echo "make distclean                remove the virtual environment and downloaded data as well"
 
 book: .venv/installed
-	@$(PY) -m paperlib book --profile "$$PROFILE"
+	@$(PY) -m press book --profile "$$PROFILE"
 
 published: .venv/installed
-	@$(PY) -m paperlib published
+	@$(PY) -m press published
 
 figure: .venv/installed
 	@test -n "$$FIG" || { echo "FIG is missing; for example: make figure FIG=fig06 P='image=3'" >&2; exit 2; }
-	@$(PY) -m paperlib figure "$$FIG" --profile "$$PROFILE" --set "$$P"
+	@$(PY) -m press figure "$$FIG" --profile "$$PROFILE" --set "$$P"
 
 check: .venv/installed
-	@$(PY) -m paperlib check --profile "$$PROFILE"
+	@$(PY) -m press check --profile "$$PROFILE"
 
 # one thread a worker: two workers share two cores; a notebook's cells stay in one worker
 test: .venv/installed

@@ -6,13 +6,15 @@ import os
 import sys
 
 sys.path.insert(0, workflow.basedir)
-from paperlib import experiments, pipeline
+from paperlib import fingerprint
+from press.plan import experiments
+from press.run import pipeline
 
 pipeline.settle_environment()
 PROFILE = config.get("profile", "quick")
 experiments.check_profile(PROFILE)
 os.environ["PYTHONPATH"] = str(experiments.ROOT)
-PAPERLIB = f"'{sys.executable}' -m paperlib"
+PRESS = f"'{sys.executable}' -m press"
 
 # the trainings are small: two side by side on one core each are faster than one on two
 THREADS = 1
@@ -53,7 +55,7 @@ rule book:
         mem_mb=4000,
         runtime=20,
     shell:
-        "{PAPERLIB} site --profile {PROFILE} --step 2> {log:q}"
+        "{PRESS} site --profile {PROFILE} --step 2> {log:q}"
 
 
 rule execute:
@@ -61,7 +63,7 @@ rule execute:
         lambda wildcards: [f"done/train/{name}" for name in models(wildcards)],
         lambda wildcards: sorted({f"done/data/{pipeline.data_step(name, PROFILE)}" for name in models(wildcards)}),
         lambda wildcards: near([experiments.notebook_path(template(wildcards))]),
-        lambda wildcards: near(pipeline.module_paths(pipeline.notebook_source(template(wildcards)))),
+        lambda wildcards: near(fingerprint.module_paths(pipeline.notebook_source(template(wildcards)))),
     output:
         "done/execute/{artifact}",
     params:
@@ -75,13 +77,13 @@ rule execute:
         mem_mb=8000,
         runtime=240,
     shell:
-        "{PAPERLIB} execute {wildcards.artifact:q} --profile {PROFILE} --step 2> {log:q}"
+        "{PRESS} execute {wildcards.artifact:q} --profile {PROFILE} --step 2> {log:q}"
 
 
 rule train:
     input:
         lambda wildcards: "done/data/" + pipeline.data_step(wildcards.model, PROFILE),
-        near(pipeline.module_paths("import paperlib.train")),
+        near(fingerprint.module_paths("import paperlib.train")),
     output:
         "done/train/{model}",
     params:
@@ -96,7 +98,7 @@ rule train:
         mem_mb=8000,
         runtime=720,
     shell:
-        "{PAPERLIB} train {wildcards.model:q} --profile {PROFILE} --step 2> {log:q}"
+        "{PRESS} train {wildcards.model:q} --profile {PROFILE} --step 2> {log:q}"
 
 
 rule data:
@@ -111,4 +113,4 @@ rule data:
         mem_mb=4000,
         runtime=60,
     shell:
-        "{PAPERLIB} data {params.name:q} --profile {PROFILE} --step 2> {log:q}"
+        "{PRESS} data {params.name:q} --profile {PROFILE} --step 2> {log:q}"

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str):
     # torch takes seconds to load, which no other use of the package should wait for
     if name == "report":
-        from paperlib.reporting import report
+        from paperlib.reporting.report import report
 
         return report
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

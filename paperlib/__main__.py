@@ -1,43 +1,43 @@
-"""The command line: ``python -m paperlib COMMAND``. Each command is one function that adds itself to the parser."""
+"""The command line for a network of the reader's own: ``paperlib COMMAND``, or ``python -m paperlib COMMAND``."""
 
 import argparse
-import os
 import sys
-import time
-from pathlib import Path
+from collections.abc import Callable
 
-from paperlib import experiments, judge, pipeline
+from paperlib.refusal import Refusal
+from paperlib.reporting import judge
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns its exit status. A fault of the input is one sentence on standard error.
+    """Runs one command; returns its exit status. A fault of the input is one sentence on standard error."""
+    return answered(parser(), arguments)
 
-    So is a training that diverges, whichever command asked for it.
-    """
-    options = parser().parse_args(arguments)
+
+def answered(commands: argparse.ArgumentParser, arguments: list[str] | None, prepare: Callable = lambda: None) -> int:
+    """Runs the command that ``arguments`` name after ``prepare()``: exit status 2 and one sentence for whatever is refused,
+    for a training that diverges, for a folder that cannot be written and for a missing package; 130 if interrupted."""
+    options = commands.parse_args(arguments)
     # as it was typed: a report quotes it
     options.typed = sys.argv[1:] if arguments is None else arguments
-    pipeline.settle_environment()
+    prepare()
     try:
         return options.run(options) or 0
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in BOOK:
             raise
         where = "pip install '.[book]' in the repository"
-        print(f"paperlib: {error.name} is missing, which only the book needs: {where}", file=sys.stderr)
-        return 2
-    except (ValueError, FloatingPointError) as error:
-        if isinstance(error, ValueError) and not type(error).__module__.startswith("paperlib."):
-            raise
-        print(f"paperlib: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        # a folder that cannot be written, a name that is too long, a full disk
-        print(f"paperlib: {error}", file=sys.stderr)
-        return 2
+        return _said(f"{error.name} is missing, which only the book needs: {where}")
+    # OSError: a folder that cannot be written, a name that is too long, a full disk
+    except (Refusal, FloatingPointError, OSError) as error:
+        return _said(error)
     except KeyboardInterrupt:
         print("paperlib: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def _said(sentence: object) -> int:
+    print(f"paperlib: {sentence}", file=sys.stderr)
+    return 2
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,221 +50,18 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """All commands."""
-    whole = Parser(prog="paperlib", description="Decision surfaces in input space.")
+    return parser_of("paperlib", "Is this network robust, and why?", judge.COMMANDS)
+
+
+def parser_of(name: str, purpose: str, adders: tuple[Callable, ...]) -> argparse.ArgumentParser:
+    """The command ``name`` with its own commands, each of which one function adds."""
+    whole = Parser(prog=name, description=purpose)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
-    for add in COMMANDS:
+    for add in adders:
         add(commands)
     return whole
 
 
-def add_command(commands, run, name: str, purpose: str) -> argparse.ArgumentParser:
-    """A subparser whose ``options.run`` is ``run``, with the option ``--profile``."""
-    command = commands.add_parser(name, help=purpose, description=purpose)
-    command.add_argument("--profile", default="quick", help="column of experiments.yml (default: quick)")
-    command.set_defaults(run=run)
-    return command
-
-
-def add_check(commands) -> None:
-    """``check``: experiments.yml against recipes and notebooks."""
-
-    def run(options) -> None:
-        experiments.check(options.profile)
-        counts = len(experiments.models(options.profile)), len(experiments.keys(options.profile))
-        print(f"profile {options.profile} is in order: {counts[0]} models, {counts[1]} artifacts")
-
-    add_command(commands, run, "check", "check experiments.yml before anything runs")
-
-
-def add_data(commands) -> None:
-    """``data``: is a data set at hand?"""
-
-    def run(options) -> None:
-        began = time.time()
-        experiments.check_profile(options.profile)
-        for name in options.name:
-            found = pipeline.data(name, options.profile)
-            if options.step:
-                pipeline.announce("data", pipeline.data_key(name), options.profile, began)
-            else:
-                print(f"{found['name']}: sha256 {found['sha256'][:12]}, images {found['n']}")
-
-    command = add_command(commands, run, "data", "load a data set, downloading it if need be")
-    command.add_argument("name", nargs="+")
-    _add_step(command)
-
-
-def add_train(commands) -> None:
-    """``train``: one or more models."""
-
-    def run(options) -> int:
-        from paperlib.train import OutOfTime
-
-        for name in options.name:
-            experiments.recipe(options.profile, name)
-        ends = None if options.budget is None else time.monotonic() + options.budget
-        for name in options.name:
-            began = time.time()
-            left = None if ends is None else max(ends - time.monotonic(), 0.0)
-            try:
-                path = pipeline.train(
-                    name, options.profile, budget=left, rebuild=options.rebuild, device=options.device
-                )
-            except OutOfTime as error:
-                print(f"paperlib: {error}", file=sys.stderr)
-                return 3
-            if options.step:
-                pipeline.finish("train", name, options.profile, path, began)
-            else:
-                print(f"{name}: {path}")
-        return 0
-
-    command = add_command(commands, run, "train", "train models, go on with interrupted ones, or find them")
-    command.add_argument("name", nargs="+", help="models of experiments.yml")
-    command.add_argument("--budget", type=float, help="seconds after which to stop cleanly; run again to go on")
-    command.add_argument("--rebuild", action="store_true", help="train anew; a finished checkpoint is set aside")
-    command.add_argument("--device", default="", help="cpu, cuda or cuda:1 (default: cuda when there is one)")
-    _add_step(command)
-
-
-def add_search(commands) -> None:
-    """``search``: choose a penalty on held-out images."""
-
-    def run(options) -> None:
-        from paperlib import search
-
-        for name in options.name:
-            search.settings(name, options.profile)
-        for name in options.name:
-            result = search.search(name, options.profile)
-            for row in result["candidates"]:
-                allowed = "" if row["allowed"] else ", clean accuracy too low"
-                clean, worst = (row[key]["mean"] for key in ("clean", "worst"))
-                print(f"{name} {row['changes']}: clean {clean:.1f} %, worst {worst:.1f} %{allowed}")
-            print(f"{name}: chosen {result['chosen']}; {search.write(result, search.path_of(name, options.profile))}")
-
-    command = add_command(commands, run, "search", "choose a penalty's strength by one rule, on held-out images")
-    command.add_argument("name", nargs="+", help="searches of experiments.yml")
-
-
-def add_execute(commands) -> None:
-    """``execute``: one notebook."""
-
-    def run(options) -> None:
-        began = time.time()
-        spec = experiments.artifact(options.profile, options.artifact)
-        changes = experiments.parse_overrides(" ".join(options.changes))
-        if changes and not options.out:
-            sentence = "new parameters would overwrite the artifact: add --out DIR or use figure"
-            raise experiments.ExperimentError(sentence)
-        spec = experiments.override(spec, changes)
-        notebook = pipeline.execute(spec, folder=Path(options.out).resolve() if options.out else None)
-        if options.step:
-            pipeline.finish("execute", spec.key, options.profile, notebook, began)
-        else:
-            print(notebook)
-
-    command = add_command(commands, run, "execute", "execute an artifact's notebook with papermill")
-    command.add_argument("artifact")
-    command.add_argument("changes", nargs="*", metavar="KEY=VALUE")
-    command.add_argument("--out", help="folder for notebook and results (default: the profile's own)")
-    _add_step(command)
-
-
-def add_figure(commands) -> None:
-    """``figure``: one artifact with new parameters, in a folder of its own."""
-
-    def run(options) -> None:
-        changes = experiments.parse_overrides(" ".join([*options.changes, options.set]))
-        folder = pipeline.figure(options.artifact, options.profile, changes)
-        for path in sorted(folder.glob(f"{options.artifact}*")):
-            print(path)
-
-    command = add_command(commands, run, "figure", "make one figure again with new parameters, overwriting nothing")
-    command.add_argument("artifact")
-    command.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="notebook parameters or recipe fields")
-    command.add_argument("--set", default="", help="the same in one word: 'image=3 eps=[0.1, 0.3]'")
-
-
-def add_book(commands) -> None:
-    """``book``: everything that is missing or changed, then the book."""
-
-    def run(options) -> None:
-        print(f"The book is at {pipeline.make_book(options.profile, cores=options.cores)}")
-
-    command = add_command(commands, run, "book", "train, execute and build whatever is missing or changed")
-    command.add_argument("--cores", type=int, help="processor cores to use (default: all)")
-
-
-def add_site(commands) -> None:
-    """``site``: the last step alone."""
-
-    def run(options) -> None:
-        from paperlib import book
-
-        began = time.time()
-        page = book.build(options.profile)
-        if options.step:
-            pipeline.finish("book", "html", options.profile, page, began)
-        else:
-            print(page)
-
-    _add_step(add_command(commands, run, "site", "build the book's pages from what has been executed"))
-
-
-def add_publish(commands) -> None:
-    """``publish``: put a run's finished artifacts into the repository."""
-
-    def run(options) -> None:
-        from paperlib import edition
-
-        keys = edition.publish(options.profile)
-        print(f"published in {edition.edition_dir()}: {', '.join(keys) or 'nothing is finished'}")
-
-    purpose = "add the finished artifacts of the paper profile, with their checkpoints, to book/published"
-    add_command(commands, run, "publish", purpose).set_defaults(profile="paper")
-
-
-def add_published(commands) -> None:
-    """``published``: the book of the published edition."""
-
-    def run(options) -> None:
-        from paperlib import book, edition
-
-        # a folder of its own, so that a run of the reader's stays as it is
-        os.environ["PAPERLIB_BUILD"] = str(experiments.build_dir("published"))
-        edition.unpack()
-        print(f"The published edition is at {book.build(edition.PROFILE, alone=True)}")
-
-    add_command(commands, run, "published", "build the book of the published edition, without data or training")
-
-
-def add_claims(commands) -> None:
-    """``claims``: the verdicts of this run."""
-
-    def run(options) -> int:
-        from paperlib import book, claims
-
-        numbers = book.Numbers(options.profile)
-        for claim in claims.judged(numbers):
-            found = claim["verdicts"].get("run", {"verdict": "not run", "ours": ""})
-            print(f"{found['verdict']:<15} {claim['id']}: {claim['claim']}")
-            print(f"{'':<15} paper: {claim['paper']}; ours: {found['ours'] or '-'}")
-        differing = claims.unexpected(numbers)
-        for line in differing:
-            print(f"paperlib: {line}", file=sys.stderr)
-        return 1 if differing else 0
-
-    purpose = "every claim of the paper with its verdict; fails when one differs from the verdict on record"
-    add_command(commands, run, "claims", purpose)
-
-
-def _add_step(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--step", action="store_true", help="stamp the step as done (used by the Snakefile)")
-
-
-COMMANDS = (add_check, add_data, add_train, add_search, add_execute, add_figure, add_book, add_site,
-            add_publish, add_published, *judge.COMMANDS, add_claims)  # fmt: skip
 # packages of the extra "book"
 BOOK = ("yaml", "papermill", "nbformat", "snakemake", "jupyter_book", "plotly", "sklearn", "IPython")
 

@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from paperlib.experiments import archive_path, data_dir
+from paperlib.files import archive_path, data_dir
+from paperlib.refusal import Refusal
 
 BUILT_IN = ("digits", "digits-rgb", "mnist", "cifar10")
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -29,7 +30,7 @@ VALIDATION = {"mnist": 5000, "cifar10": 5000}
 OFFICIAL_SHAPE = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 
 
-class DataError(ValueError):
+class DataError(Refusal):
     """A data set that is missing or malformed; the message is one sentence that says what is allowed."""
 
 

@@ -19,13 +19,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from paperlib.refusal import Refusal
 from paperlib.state import check_batch, reject
 
 PACKAGE, VERSION = "pyautoattack", "0.2.0"
 NORMS = {"linf": "Linf", "l2": "L2"}
 
 
-class OracleError(ValueError):
+class OracleError(Refusal):
     """AutoAttack's package is not installed; one sentence that says how to get it."""
 
 

@@ -17,10 +17,11 @@ from matplotlib.colors import BoundaryNorm, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
-from paperlib import experiments, findings
-from paperlib.findings import DATA, METHODS
+from paperlib import names
 from paperlib.measure import panels
+from paperlib.names import CLASSES, COLOURS, DATA, MARKERS, METHODS
 from paperlib.state import reject
+from press.plan import experiments
 
 STYLE = {
     "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": "tight", "savefig.facecolor": "white",
@@ -28,14 +29,6 @@ STYLE = {
     "legend.fontsize": 14, "lines.linewidth": 2.0, "axes.spines.top": False, "axes.spines.right": False,
     "image.interpolation": "nearest", "axes.grid": False, "svg.hashsalt": "paperlib",
 }  # fmt: skip
-# Okabe and Ito's palette, readable by colour-blind people; one colour a role all through the book
-COLOURS = {
-    "natural": "#D55E00", "robust": "#0072B2", "ours": "#009E73", "minmax": "#0072B2", "advtrain": "#E69F00",
-    "crossentropy": "#CC79A7", "ours+advtrain": "#56B4E9", "random": "#666666", "adversarial": "#D55E00",
-    "l1": "#009E73", "l2": "#0072B2", "squared": "#CC79A7", "linf": "#E69F00",
-}  # fmt: skip
-
-
 def _colour(role: str) -> str:
     """The role's colour; grey for a role of the reader's own."""
     return COLOURS.get(role, "#666666")
@@ -111,11 +104,6 @@ def lies(interval: dict, reference: float) -> str:
 
 
 ROLES = {"natural": "natural network", "robust": "robust network", "ours": "network “Ours”"}
-CLASSES = {
-    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-}
-
-
 def step_words(unit: float, pixel_scale: int) -> str:
     """A step of the axes: ``0.05`` on grey images, ``1/255`` on colour."""
     return f"{unit:g}" if pixel_scale == 1 else f"{unit:g}/{pixel_scale}"
@@ -502,8 +490,7 @@ def near_zero_curves(
         return finished(figure)
 
 
-ATTACKS = {"worst": "worst case"} | findings.ATTACKS | {"several": "these three and PGD"}
-MARKERS = {"natural": "o", "advtrain": "s", "crossentropy": "^", "ours": "D", "ours+advtrain": "v", "minmax": "X"}
+ATTACKS = {"worst": "worst case"} | names.ATTACKS | {"several": "these three and PGD"}
 
 
 def robustness_table(values: dict, stated: dict, models: list[str], *, comparable: bool, unit: str = "") -> str:

@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from paperlib.refusal import InputError as InputError
+from paperlib.refusal import reject
+
 
 @contextmanager
 def evaluating(model: Callable) -> Iterator[None]:
@@ -84,16 +87,6 @@ def input_gradient(
             values.sum(), x, create_graph=create_graph, allow_unused=True, materialize_grads=True
         )
     return (values if create_graph else values.detach()), gradient
-
-
-class InputError(ValueError):
-    """An argument that does not fit; one sentence that names it, its value and what is allowed."""
-
-
-def reject(condition: bool, sentence: str) -> None:
-    """Raise InputError with one sentence when ``condition`` holds."""
-    if condition:
-        raise InputError(sentence)
 
 
 def check_batch(x: Tensor, y: Tensor) -> None:

@@ -14,7 +14,7 @@ import pytest
 from jaxtyping import config, install_import_hook
 
 # annotated types and shapes are checked while the tests run; an int may stand for a float, as in Python itself
-install_import_hook("paperlib", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+install_import_hook(["paperlib", "press"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 HERE = Path(__file__).resolve().parents[1]
 # kernels started by nbval import paperlib from here
@@ -25,12 +25,20 @@ def pytest_configure() -> None:
     """A kernel that nbval starts is started again where the pipeline would do so."""
     import nbval.kernel
 
-    from paperlib import pipeline
+    from press.run import pipeline
 
     start = nbval.kernel.start_new_kernel
     nbval.kernel.start_new_kernel = lambda *args, **kwargs: pipeline.started(partial(start, *args, **kwargs))
 
 
+# the real modules of the tiny project, and those that make its pages
+KEPT = (
+    "Snakefile", "press/__init__.py", "press/__main__.py", "press/plan/__init__.py", "press/plan/experiments.py",
+    "press/run/__init__.py", "press/run/pipeline.py", "press/page/__init__.py",
+    *(f"paperlib/{name}.py" for name in ("__init__", "__main__", "files", "fingerprint", "names", "provenance", "refusal")),
+    *(f"paperlib/reporting/{name}.py" for name in ("__init__", "command", "judge")),
+)  # fmt: skip
+PAGES = ("press/page/book.py", "press/page/findings.py", "press/page/library.py")
 EXPERIMENTS = """
 recipes:
   smoke:
@@ -90,7 +98,7 @@ import hashlib, json, os, time
 from dataclasses import asdict
 from pathlib import Path
 from filelock import FileLock
-from paperlib import experiments
+from press.plan import experiments
 
 def path_of(name, profile):
     return experiments.build_dir(profile) / "models" / f"{name}.safetensors"
@@ -135,7 +143,7 @@ DATA = '''
 import hashlib, os
 from pathlib import Path
 from types import SimpleNamespace
-from paperlib.experiments import ROOT
+from paperlib.files import HERE as ROOT
 
 class DataError(ValueError):
     pass
@@ -151,12 +159,13 @@ def load(name):
 # stands in for Jupyter Book in runs that are not about pages
 BOOK = '''
 """A toy book: one page that lists the executed notebooks."""
-from paperlib import experiments, pipeline
+from paperlib import files
+from press.plan import experiments; from press.run import pipeline
 
 def build(profile):
     place = experiments.build_dir(profile)
     names = sorted(path.stem for path in (place / "notebooks").glob("*.ipynb"))
-    pipeline.write_atomic(place / "html" / "index.html", " ".join(names))
+    files.write_atomic(place / "html" / "index.html", " ".join(names))
     with open(experiments.ROOT / "books.txt", "a") as stream:
         stream.write("built\\n")
     return place / "html" / "index.html"
@@ -175,7 +184,7 @@ DRAW = [
         "code",
         ["hide-input"],
         "import json, time\nfrom pathlib import Path\n"
-        "from paperlib import experiments, zoo\n"
+        "from press.plan import experiments; from press.run import zoo\n"
         'with open(experiments.ROOT / "executed.txt", "a") as stream:\n    stream.write(artifact + "\\n")\n'
         "time.sleep(pause)\nassert not fail, 'asked to fail'\n"
         "weights = {role: zoo.get(name, profile).read_text() for role, name in models.items()}",
@@ -212,15 +221,12 @@ class Project:
     def __init__(self, root: Path, *, real_book: bool = False):
         self.root = root
         self.build = root / "build" / "quick"
-        package = root / "paperlib"
-        package.mkdir(parents=True)
-        kept = ("__init__", "__main__", "command", "experiments", "judge", "pipeline")
-        for name in (*kept, *(("book", "findings") if real_book else ())):
-            shutil.copy(HERE / "paperlib" / f"{name}.py", package)
-        shutil.copy(HERE / "Snakefile", root)
-        toys = {"train": TRAIN, "zoo": ZOO, "data": DATA} | ({} if real_book else {"book": BOOK})
-        for name, text in toys.items():
-            (package / f"{name}.py").write_text(text)
+        for path in (*KEPT, *(PAGES if real_book else ())):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(HERE / path, root / path)
+        toys = {"paperlib/train": TRAIN, "press/run/zoo": ZOO, "paperlib/data": DATA}
+        for name, text in (toys | ({} if real_book else {"press/page/book": BOOK})).items():
+            (root / f"{name}.py").write_text(text)
         # the pipeline asks torch for an accelerator; importing the real one would cost seconds a step
         (root / "torch.py").write_text(
             "class cuda:\n    @staticmethod\n    def is_available():\n        return False\n"
@@ -253,10 +259,10 @@ class Project:
         file.write_text(text.replace(old, new))
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen:
-        """Starts ``python -m paperlib`` in a process group of its own."""
+        """Starts ``python -m press`` in a process group of its own."""
         env = {k: v for k, v in os.environ.items() if not k.startswith("PAPERLIB_")}
         return subprocess.Popen(
-            [sys.executable, "-m", "paperlib", *arguments],
+            [sys.executable, "-m", "press", *arguments],
             cwd=self.root,
             env=env | {"PYTHONPATH": str(self.root)} | environment,
             stdout=subprocess.PIPE,
@@ -268,7 +274,7 @@ class Project:
         )
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
-        """Runs ``python -m paperlib`` and returns exit status and everything it said."""
+        """Runs ``python -m press`` and returns exit status and everything it said."""
         process = self.start(*arguments, **environment)
         said, _ = process.communicate(timeout=120)
         return process.returncode, said

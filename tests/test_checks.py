@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import nn
 from toys import images, stripes
 
-from paperlib import checks, data, evaluate, indicator, own, wrap
+from paperlib import data, evaluate, indicator
 from paperlib.attack import attack
-from paperlib.checks import examine
 from paperlib.objective import right
+from paperlib.reporting import checks, own, wrap
+from paperlib.reporting.checks import examine
+from paperlib.reporting.wrap import NetworkError, Wrapped
 from paperlib.state import InputError, evaluating, modules_of
-from paperlib.wrap import NetworkError, Wrapped
 
 SPLIT = stripes(40)
 DATASET = data.Dataset("stripes", SPLIT, SPLIT, SPLIT, classes=4, pixel_scale=1, sha256="0" * 64)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from paperlib import claims
-from paperlib.book import Numbers
-from paperlib.claims import Values, judge, outcome
+from press.page import claims
+from press.page.book import Numbers
+from press.page.claims import Values, judge, outcome
 
 
 def interval(mean, low, high):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from toys import write_archive
 
-from paperlib import data, experiments
+from paperlib import data, files
 from paperlib.data import DataError, load
 
 
@@ -141,7 +141,7 @@ def test_a_relative_path_counts_from_here_or_else_from_the_top_folder(tmp_path, 
     for folder, n in ((here, 40), (top, 44)):
         folder.mkdir()
         write_archive(folder / "mine.npz", n)
-    monkeypatch.setattr(experiments, "ROOT", top)
+    monkeypatch.setattr(files, "HERE", top)
     monkeypatch.chdir(here)
     assert len(load("mine.npz").test) == 40
     (here / "mine.npz").unlink()

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from conftest import DRAW, EXPERIMENTS, notebook
 
-from paperlib import experiments
-from paperlib.experiments import ExperimentError
+from press.plan import experiments
+from press.plan.experiments import ExperimentError
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def test_the_commands_of_the_readme_are_accepted():
         spec = experiments.artifact("quick", key)
         changed = experiments.override(spec, experiments.parse_overrides(changes))
         assert (changed.parameters, changed.models) != (spec.parameters, spec.models)
-    ((name, profile),) = re.findall(r"paperlib train (\S+) --profile (\w+)", text)
+    ((name, profile),) = re.findall(r"press train (\S+) --profile (\w+)", text)
     assert name in experiments.models(profile)
     targets = set(re.findall(r"^make (\w+)|`make (\w+)", text, flags=re.MULTILINE))
     rules = re.findall(r"^(\w+):", (root / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)

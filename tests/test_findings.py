@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from paperlib import findings
+from press.page import findings
 
 
 def interval(mean: float) -> dict:

@@ -6,7 +6,9 @@ import pytest
 import torch
 from toys import toy_dataset
 
-from paperlib import book, indicator, plot, record, study
+from paperlib import indicator, plot, study
+from press.page import book
+from press.run import record
 
 # an image of four pixels, of which one is ink
 INK = torch.tensor([[[True, False], [False, False]]])

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from paperlib import book, evaluate, experiments, zoo
-from paperlib.experiments import ROOT
+from paperlib import evaluate
+from press.page import book
+from press.plan import experiments
+from press.plan.experiments import ROOT
+from press.run import zoo
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LONGEST_FUNCTION = 6  # lines

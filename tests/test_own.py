@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from paperlib import data, evaluate, own, plot, surface
-from paperlib.__main__ import main
+from paperlib import data, evaluate, plot, surface
+from paperlib.reporting import own
 from paperlib.state import InputError
+from press.__main__ import main
 
 SOURCE = """
 import torch

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from paperlib import book, experiments
+from press.page import book
+from press.plan import experiments
 
 INTERVAL = {"mean": 98.4, "low": 97.91, "high": 98.8, "n": 450}
 

@@ -14,10 +14,13 @@ import pytest
 from conftest import DRAW, HERE, Project, epochs, notebook
 from toys import toy_recipe, write_archive
 
-from paperlib import experiments, pipeline
-from paperlib.__main__ import main
-from paperlib.data import DataError, data_dir, load
-from paperlib.zoo import ZooError
+from paperlib import files, fingerprint
+from paperlib.data import DataError, load
+from paperlib.files import data_dir
+from press.__main__ import main
+from press.plan import experiments
+from press.run import pipeline
+from press.run.zoo import ZooError
 
 # --- what reruns ---------------------------------------------------------------------------------------------------
 
@@ -501,7 +504,7 @@ def test_archives_of_one_name_are_two_data_sets_and_a_replaced_or_lost_one_is_no
 def test_a_stamp_of_embedded_data_holds_and_one_without_its_archive_is_renewed(real, tmp_path, monkeypatch):
     monkeypatch.setenv("PAPERLIB_DATA", str(tmp_path))
     of_others = {"name": "mnist", "sha256": "ab" * 32, "n": {}}
-    pipeline.write_atomic(pipeline.stamp("quick", "data", "mnist"), json.dumps(of_others))
+    files.write_atomic(pipeline.stamp("quick", "data", "mnist"), json.dumps(of_others))
     assert pipeline.data("mnist", "quick") == of_others
     images = np.zeros((20, 28, 28), np.uint8)
     labels = np.arange(20) % 10
@@ -514,16 +517,16 @@ def test_a_stamp_of_embedded_data_holds_and_one_without_its_archive_is_renewed(r
 
 
 def test_modules_follow_imports_and_leave_out_what_only_schedules():
-    source = "from paperlib import attack\nimport numpy\nfrom paperlib.pipeline import train"
-    found = pipeline.modules(source)
-    assert {"attack", "objective"} <= set(found)
-    assert not {"pipeline", "experiments", "train"} & set(found)
+    source = "from paperlib import attack\nimport numpy\nfrom press.run.pipeline import train"
+    found = fingerprint.modules(source)
+    assert {"paperlib.attack", "paperlib.objective"} <= set(found)
+    assert not [name for name in found if name.startswith("press") or name == "paperlib.train"]
 
 
 def test_code_digest_ignores_comments_and_docstrings_only(tmp_path):
     def digest(text: str) -> str:
         (tmp_path / "m.py").write_text(text)
-        return pipeline.code_digest([tmp_path / "m.py"])
+        return fingerprint.code_digest([tmp_path / "m.py"])
 
     plain = digest('"""Doc."""\ndef f(x):\n    """Doc."""\n    return x + 1\n')
     assert plain == digest('"""Other."""\n\n\ndef f( x ):  # why\n    """Other."""\n    return (x + 1)\n')
@@ -536,11 +539,11 @@ def test_what_lies_beside_a_module_counts_where_its_code_names_it(tmp_path, monk
     (package / "plain.py").write_text("x = 1\n")
     (package / "page.py").write_text('from paperlib import plain\nTEMPLATE = "page.html"\n')
     (package / "page.html").write_text("<p>one</p>")
-    monkeypatch.setattr(pipeline, "ROOT", tmp_path)
+    monkeypatch.setattr(fingerprint, "PACKAGE", package)
 
     def digests() -> list[str]:
         sources = ("import paperlib.plain", "import paperlib.page")
-        return [pipeline.code_digest(pipeline.module_paths(source)) for source in sources]
+        return [fingerprint.code_digest(fingerprint.module_paths(source)) for source in sources]
 
     before = digests()
     (package / "page.html").write_text("<p>two</p>")
@@ -552,16 +555,16 @@ def test_what_lies_beside_a_module_counts_where_its_code_names_it(tmp_path, monk
 
 def test_the_report_s_page_and_numbers_count_in_what_uses_them_alone():
     def beside(source: str) -> list[str]:
-        return [path.name for path in pipeline.module_paths(source) if path.suffix != ".py"]
+        return [path.name for path in fingerprint.module_paths(source) if path.suffix != ".py"]
 
-    assert beside("from paperlib import reporting") == ["page.css", "page.html", "published.json"]
+    assert beside("from paperlib.reporting import report") == ["page.css", "page.html", "published.json"]
     assert beside("import paperlib.cascade, paperlib.evaluate, paperlib.train, paperlib.plot") == []
 
 
 def test_write_atomic_leaves_the_old_file_when_it_cannot_write(tmp_path, monkeypatch):
     target = tmp_path / "file"
-    pipeline.write_atomic(target, "old")
-    monkeypatch.setattr(pipeline.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    files.write_atomic(target, "old")
+    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        pipeline.write_atomic(target, "new")
+        files.write_atomic(target, "new")
     assert target.read_text() == "old"

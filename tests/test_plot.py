@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paperlib import experiments, plot, record
-from paperlib.book import leaves
+from paperlib import plot
+from press.page.book import leaves
+from press.plan import experiments
+from press.run import record
 
 AXIS = np.linspace(-4, 4, 9)
 A, B = np.meshgrid(AXIS, AXIS)

@@ -11,10 +11,11 @@ from PIL import Image
 from torch import nn
 from toys import stripes, write_archive
 
-from paperlib import data, own, readers, sources
-from paperlib.__main__ import main
+from paperlib import data
 from paperlib.data import DataError
-from paperlib.wrap import NetworkError
+from paperlib.reporting import own, readers, sources
+from paperlib.reporting.wrap import NetworkError
+from press.__main__ import main
 
 SOURCE = """
 import torch

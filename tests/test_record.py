@@ -9,7 +9,9 @@ import pytest
 import torch
 from toys import linear, toy_dataset, toy_recipe
 
-from paperlib import experiments, record
+from paperlib import provenance
+from press.plan import experiments
+from press.run import record
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +68,7 @@ def test_a_folder_of_ones_own(tmp_path):
     ],
 )  # fmt: skip
 def test_values_become_plain(value, expected):
-    found = record.plain(value)
+    found = provenance.plain(value)
     assert found == expected and type(found) is type(expected)
     assert json.loads(json.dumps(found, allow_nan=False)) == expected
 
@@ -74,7 +76,7 @@ def test_values_become_plain(value, expected):
 @pytest.mark.parametrize(("value", "name"), [({1, 2}, "set"), (1 + 2j, "complex"), (object(), "object"), (b"a", "bytes")])
 def test_other_values_are_refused(value, name):
     with pytest.raises(ValueError) as caught:
-        record.plain({"a": [value]})
+        provenance.plain({"a": [value]})
     assert str(caught.value) == f"a value of type {name} cannot be recorded; allowed are numbers, strings, lists"
 
 
@@ -132,33 +134,33 @@ def git(folder, *words: str) -> str:
 
 
 def test_the_commit_is_the_projects_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(experiments, "ROOT", tmp_path)
+    monkeypatch.setattr(provenance, "HERE", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert record.git_commit() is None  # no repository
+    assert provenance.git_commit() is None  # no repository
     git(tmp_path, "init", "--quiet")
-    assert record.git_commit() is None  # no commit yet
+    assert provenance.git_commit() is None  # no commit yet
     (tmp_path / "code.py").write_text("1")
     git(tmp_path, "add", "code.py")
     git(tmp_path, "commit", "--quiet", "-m", "a")
     commit = git(tmp_path, "rev-parse", "HEAD")
-    assert record.git_commit() == commit
+    assert provenance.git_commit() == commit
     (tmp_path / "results.json").write_text("untracked")
-    assert record.git_commit() == commit
+    assert provenance.git_commit() == commit
     (tmp_path / "code.py").write_text("2")
-    assert record.git_commit() == commit + "+"
+    assert provenance.git_commit() == commit + "+"
     # an archive unpacked inside somebody's repository does not quote that repository
     (tmp_path / "unpacked").mkdir()
-    monkeypatch.setattr(experiments, "ROOT", tmp_path / "unpacked")
-    assert record.git_commit() is None
+    monkeypatch.setattr(provenance, "HERE", tmp_path / "unpacked")
+    assert provenance.git_commit() is None
 
 
 def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert record.git_commit() is None
+    assert provenance.git_commit() is None
 
 
 def test_the_environment_names_what_can_change_a_number():
-    found = record.environment()
+    found = provenance.environment()
     assert found["packages"]["torch"] == torch.__version__.split("+")[0] or found["packages"]["torch"] == torch.__version__
     assert found["packages"]["numpy"] == np.__version__
     assert set(found["machine"]) == {"system", "processor", "cores", "threads", "gpu"}

@@ -10,11 +10,13 @@ import torch
 from toys import linear
 
 import paperlib
-from paperlib import cascade, drawing, examples, page, references, reporting, rules, trial
-from paperlib.__main__ import main
-from paperlib.experiments import ROOT
-from paperlib.pieces import Pieces, Progress, lasting
+from paperlib import cascade
+from paperlib.reporting import drawing, examples, page, references, rules, trial
+from paperlib.reporting import report as reporting
+from paperlib.reporting.pieces import Pieces, Progress, lasting
 from paperlib.state import InputError
+from press.__main__ import main
+from press.plan.experiments import ROOT
 
 HOSTILE = '</style><script>alert("x")</script><img src=http://evil.example/a.png onerror=alert(1)> & \'quoted\''
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from paperlib import experiments, search, zoo
 from paperlib.train import Recipe
+from press.plan import experiments
+from press.run import search, zoo
 
 
 def row(name, clean, worst, allowed):

@@ -13,7 +13,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
-from paperlib import experiments
+from press.plan import experiments
 
 HTML = experiments.ROOT / "build" / "quick" / "html"
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}

@@ -9,7 +9,7 @@ from torch import nn
 from toys import write_archive
 
 from paperlib import evaluate, indicator, surface
-from paperlib.__main__ import main
+from press.__main__ import main
 
 SOURCE = """
 import torch

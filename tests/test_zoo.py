@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import save_file
 from toys import toy_recipe, write_archive
 
-from paperlib import data, experiments, zoo
+from paperlib import data, files
 from paperlib.train import OutOfTime
-from paperlib.zoo import ZooError
+from press.plan import experiments
+from press.run import zoo
+from press.run.zoo import ZooError
 
 
 class House:
@@ -55,7 +57,7 @@ def test_a_network_is_trained_once_and_loaded_after(house):
     x = first.dataset.test.x
     assert len(house.trained) == 1
     assert torch.equal(first.model(x), second.model(x)) and not second.model.training
-    assert (second.name, second.recipe, second.sha256) == ("toy", house.recipe, zoo.file_hash(house.path))
+    assert (second.name, second.recipe, second.sha256) == ("toy", house.recipe, files.file_hash(house.path))
     assert house.names() == {"toy.safetensors", "toy.json"}
     # the same weights as training without the zoo
     model, _ = zoo.fit(house.recipe, second.dataset, progress=False)
@@ -195,7 +197,7 @@ def forge(house):
     """Weights of another network whose hash the card names."""
     save_file({"weight": torch.zeros(3)}, house.path)
     card = json.loads(house.card.read_text())
-    house.card.write_text(json.dumps(card | {"sha256": zoo.file_hash(house.path)}))
+    house.card.write_text(json.dumps(card | {"sha256": files.file_hash(house.path)}))
     return f"{house.path} is not a checkpoint of its recipe (Error(s) in loading state_dict for Sequential:)"
 
 
@@ -203,7 +205,7 @@ def fill(house):
     """Bytes that are no weights at all, hash and all."""
     house.path.write_bytes(b"not weights")
     card = json.loads(house.card.read_text())
-    house.card.write_text(json.dumps(card | {"sha256": zoo.file_hash(house.path)}))
+    house.card.write_text(json.dumps(card | {"sha256": files.file_hash(house.path)}))
     return f"{house.path} is not a checkpoint of its recipe ("
 
 
@@ -269,7 +271,7 @@ def test_a_card_of_another_version_is_refused_with_its_name(house):
 
 ASK = """
 import sys, time
-from paperlib import zoo
+from press.run import zoo
 original = zoo.fit
 def fit(*arguments, **options):
     with open(sys.argv[1], "a") as stream:

@@ -5,14 +5,11 @@ nothing finished is done again and nothing stale is kept. Steps hold a file lock
 when the process dies, and publish by renaming, so that no half-written file is ever taken for a result.
 """
 
-import ast
 import contextlib
 import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -20,16 +17,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from paperlib import experiments
-from paperlib.experiments import ROOT, Artifact, build_dir
-
-# code that schedules, checks or stores work and cannot change a number
-GLUE = ("experiments", "pipeline", "book", "command", "judge", "__main__")
-# what may lie beside a module and be part of it
-BESIDE = (".html", ".css", ".json")
+from paperlib.files import archive_path, file_hash, made, scratch, write_atomic
+from paperlib.fingerprint import code_digest, digest, module_paths
+from paperlib.refusal import Refusal
+from press.plan import experiments
+from press.plan.experiments import ROOT, Artifact, build_dir
 
 
-class StepError(ValueError):
+class StepError(Refusal):
     """A step that failed; one sentence that names the step and where to read on."""
 
 
@@ -58,25 +53,6 @@ def lock(profile: str, name: str) -> Iterator[None]:
         held.release()
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Writes a file so that it is there as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-        stream.write(data)
-    os.chmod(stream.name, 0o644)
-    os.replace(stream.name, path)
-
-
-@contextlib.contextmanager
-def scratch(folder: Path, name: str) -> Iterator[Path]:
-    """A fresh folder that is removed in the end; removes what a killed holder of the same lock left behind."""
-    for left in folder.glob(f"{name}.*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=_made(folder), prefix=f"{name}.") as made:
-        yield Path(made)
-
-
 def settle_environment() -> None:
     """What the steps find in their environment: absolute folders, because they run in another one, and huge pages."""
     for name in ("PAPERLIB_DATA", "PAPERLIB_BUILD"):
@@ -89,64 +65,6 @@ def settle_environment() -> None:
 def say(message: str) -> None:
     """One line of progress."""
     print(message, flush=True)
-
-
-# --- fingerprints ------------------------------------------------------------------------------------------------
-
-
-def digest(*parts: object) -> str:
-    """SHA-256 of any JSON values."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def modules(source: str) -> list[str]:
-    """The modules of paperlib that Python source uses, directly or through another, in alphabetical order."""
-    found, ahead = set(), _imported(source)
-    while ahead:
-        name = ahead.pop()
-        path = ROOT / "paperlib" / f"{name}.py"
-        if name not in found and name not in GLUE and path.is_file():
-            found.add(name)
-            ahead |= _imported(path.read_text(encoding="utf-8"))
-    return sorted(found)
-
-
-def _imported(source: str) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            module = "paperlib." * (node.level > 0) + (node.module or "")
-            names |= {module} | {f"{module.rstrip('.')}.{alias.name}" for alias in node.names}
-    return {name.split(".")[1] for name in names if name.startswith("paperlib.")}
-
-
-def module_paths(source: str) -> list[Path]:
-    """The files of ``modules(source)``, each before the templates, styles and numbers beside it that its code names."""
-    return [path for name in modules(source) for path in _with_named(ROOT / "paperlib" / f"{name}.py")]
-
-
-def _with_named(path: Path) -> list[Path]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    return [path, *(each for each in sorted(path.parent.iterdir()) if each.name in words and each.suffix in BESIDE)]
-
-
-def code_digest(paths: list[Path]) -> str:
-    """SHA-256 of what files do: in Python comments, docstrings and layout do not count, elsewhere every character does."""
-    return digest([[path.stem, _code(path)] for path in paths])
-
-
-def _code(path: Path) -> str:
-    if path.suffix in BESIDE:
-        return path.read_text(encoding="utf-8")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        first = node.body[0] if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-            first.value.value = ""
-    return ast.unparse(tree)
 
 
 @lru_cache(maxsize=64)
@@ -194,7 +112,7 @@ def data_key(name: str) -> str:
 
 def archive(name: str) -> dict[str, object] | None:
     """Path, size and time of the archive that a data set is read from; None for one that is embedded or downloaded."""
-    path = experiments.archive_path(name).resolve()
+    path = archive_path(name).resolve()
     if not path.is_file():
         return None
     return {"path": str(path), "size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
@@ -213,13 +131,13 @@ def train(
     """
     experiments.recipe(profile, name)
     device = _device(device)
-    from paperlib import zoo
+    from press.run import zoo
 
     if stored and _unpacked(name, profile):
         return zoo.path_of(name, profile)
     path, began, against = zoo.path_of(name, profile), time.monotonic(), []
     for source in sources(name, profile):
-        against.append(zoo.file_hash(train(source, profile, budget=budget, device=device)))
+        against.append(file_hash(train(source, profile, budget=budget, device=device)))
         budget = None if budget is None else budget - (time.monotonic() - began)
     with lock(profile, f"train-{name}"):
         code = code_digest(module_paths("import paperlib.train"))
@@ -238,7 +156,7 @@ def _unpacked(name: str, profile: str) -> bool:
 
     The marker says so, and no run takes it for a training of its own: ``make book`` trains that model anew.
     """
-    from paperlib import zoo
+    from press.run import zoo
 
     path, held = weights(name, profile), ROOT / "book" / "published" / "models" / f"{name}.safetensors"
     if not held.is_file() or not held.with_suffix(".json").is_file() or sources(name, profile):
@@ -268,13 +186,13 @@ def _device(name: str) -> str:
 
 def is_trained(name: str, profile: str) -> bool:
     """Whether a model's checkpoint is of its present recipe, data and source; the code that trained it does not count."""
-    from paperlib import zoo
+    from press.run import zoo
 
     against = sources(name, profile)
     if not all(is_trained(source, profile) for source in against):
         return False
     sha256 = data(data_of(name, profile), profile)["sha256"]
-    source_sha256 = zoo.file_hash(zoo.path_of(against[0], profile)) if against else None
+    source_sha256 = file_hash(zoo.path_of(against[0], profile)) if against else None
     return zoo.is_finished(zoo.path_of(name, profile), experiments.recipe(profile, name), sha256, source_sha256)
 
 
@@ -336,15 +254,10 @@ def _made_of(notebook: Path) -> str | None:
     return json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("paperlib", {}).get("made_of")
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _run_notebook(spec: Artifact, out: Path, log: Path) -> None:
     import papermill
 
-    _made(log.parent)
+    made(log.parent)
     # the kernel imports paperlib from here, and finds the interpreter that runs this process
     os.environ["PYTHONPATH"] = str(ROOT)
     os.environ.pop("JUPYTER_PATH", None)
@@ -466,7 +379,7 @@ def data_step(name: str, profile: str) -> str:
 
 def book_sources() -> list[Path]:
     """The files that the book is made of besides executed notebooks: chapters, settings, and code for its API page."""
-    folders = [(ROOT / "book", "*"), (ROOT / "paperlib", "*.py")]
+    folders = [(ROOT / "book", "*"), (ROOT / "paperlib", "*.py"), (ROOT / "press", "*.py")]
     files = [path for folder, pattern in folders for path in folder.rglob(pattern) if path.is_file()]
     return sorted([*files, ROOT / "_config.yml", ROOT / "experiments.yml"])
 
@@ -501,13 +414,13 @@ def _forget_lost_products(profile: str) -> None:
 
 def _snakemake(profile: str, cores: int) -> int:
     """Runs the Snakefile in this process; its own words go to a log."""
-    place = _made(build_dir(profile))
+    place = made(build_dir(profile))
     arguments = [
         *("--snakefile", str(ROOT / "Snakefile"), "--config", f"profile={profile}", "--cores", str(cores)),
         # a lock file of Snakemake's would outlive a killed run; ours is released by the operating system
         *("--nolock", "--rerun-incomplete", "--keep-going", "--nocolor", "--scheduler", "greedy"),
     ]
-    log = _made(place / "logs") / "snakemake.log"
+    log = made(place / "logs") / "snakemake.log"
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.redirect_stderr(stack.enter_context(log.open("w", encoding="utf-8"))))
         # Snakemake keeps its notes in the folder where it starts, and never reads a file anew that it has cached

@@ -1,8 +1,8 @@
 """The reader's own network, measured as the paper's networks are, from the command line or by these functions.
 
-Networks and weights are read by ``paperlib.readers``, images by ``paperlib.sources``, and every network is examined first
-(``paperlib.checks``). Sizes are in the data's unit, 1/255 for colour images and the image range for grey ones, or written as
-a share of the image range, such as "8/255".
+Networks and weights are read by ``readers``, images by ``sources``, and every network is examined first (``checks``). Sizes
+are in the data's unit, 1/255 for colour images and the image range for grey ones, or written as a share of the image range,
+such as "8/255".
 """
 
 import math
@@ -20,15 +20,15 @@ from tqdm import tqdm
 import paperlib
 from paperlib import data, evaluate, indicator, surface
 from paperlib.cascade import LEVELS
-from paperlib.checks import TRIED, Findings, Note, examine
 from paperlib.evaluation import evaluation
 from paperlib.objective import SURFACES
-from paperlib.readers import load_weights as load_weights
-from paperlib.readers import network as network
-from paperlib.readers import weights_hash
-from paperlib.sources import images as images
+from paperlib.reporting.checks import TRIED, Findings, Note, examine
+from paperlib.reporting.readers import load_weights as load_weights
+from paperlib.reporting.readers import network as network
+from paperlib.reporting.readers import weights_hash
+from paperlib.reporting.sources import images as images
+from paperlib.reporting.wrap import NetworkError
 from paperlib.state import InputError, modules_of, reject
-from paperlib.wrap import NetworkError
 
 PICTURES = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 # what each median of the indicator is counted in; R is the image range

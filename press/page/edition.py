@@ -10,8 +10,11 @@ import os
 import shutil
 from pathlib import Path
 
-from paperlib import experiments, pipeline, search, zoo
-from paperlib.findings import edition_dir
+from paperlib.files import file_hash, scratch, write_atomic
+from paperlib.refusal import Refusal
+from press.page.findings import edition_dir
+from press.plan import experiments
+from press.run import pipeline, search, zoo
 
 PROFILE = "paper"
 LIMIT = 40 * 2**20
@@ -21,7 +24,7 @@ TRACES = ("done", "parts", "reruns", "models/*.made_of", "models/*.lock", "model
           "locks/execute-*")  # fmt: skip
 
 
-class EditionError(ValueError):
+class EditionError(Refusal):
     """An edition that would be too large, belongs to another profile or recipe, or has no place to go; one sentence."""
 
 
@@ -51,7 +54,7 @@ def publish(profile: str = PROFILE) -> list[str]:
     if size > LIMIT:
         raise EditionError(f"the edition would have {size / 2**20:.0f} MiB; allowed are {LIMIT / 2**20:.0f}")
     for target, source in new.items():
-        pipeline.write_atomic(edition_dir() / target, source.read_bytes())
+        write_atomic(edition_dir() / target, source.read_bytes())
     return keys
 
 
@@ -93,7 +96,7 @@ def unpack() -> None:
         sentence = "move it away, or name another folder in PAPERLIB_BUILD"
         raise EditionError(f"{place} holds a run of your own ({own[0]}); {sentence}")
     # the lock of the book that is built from this
-    with pipeline.lock(PROFILE, "book-html"), pipeline.scratch(place / "tmp", "edition") as fresh:
+    with pipeline.lock(PROFILE, "book-html"), scratch(place / "tmp", "edition") as fresh:
         shutil.copytree(edition_dir(), fresh, dirs_exist_ok=True)
         # notebooks declare their artifacts finished: they go first and come last, each part in one piece
         for part in PARTS:
@@ -126,16 +129,13 @@ def search_reasons(result: dict) -> list[str]:
 
 
 def reasons(record: dict, folder: Path | None = None) -> list[str]:
-    """Why a record no longer is what ``experiments.yml`` asks for: its template, parameters, models or weights.
+    """Why a record no longer is what ``experiments.yml`` asks for: its parameters, models or weights.
 
-    Notebook and models are those in ``folder``, the edition's by default.
+    The models are those in ``folder``, the edition's by default.
     """
     folder = folder or edition_dir()
     spec = experiments.artifact(record["profile"], record["artifact"])
     found = []
-    executed = json.loads((folder / "notebooks" / f"{spec.key}.ipynb").read_text())
-    if sources(executed) != sources(json.loads(experiments.notebook_path(spec.notebook).read_text())):
-        found.append(f"notebooks/{spec.notebook}.ipynb has changed")
     changed = [name for name, value in spec.parameters.items() if record["parameters"].get(name, value) != value]
     found += [f"parameter {name} has changed" for name in changed]
     if {role: model["name"] for role, model in record["models"].items()} != spec.models:
@@ -152,15 +152,9 @@ def model_reasons(model: dict, profile: str, folder: Path) -> list[str]:
         return [f"the checkpoint of {model['name']} is missing"]
     if not path.with_suffix(".json").is_file():
         return [f"the card of {model['name']} is missing"]
-    sha256 = zoo.file_hash(path) if weighs(model["name"]) else zoo.card_of(path)["sha256"]
+    sha256 = file_hash(path) if weighs(model["name"]) else zoo.card_of(path)["sha256"]
     if sha256 != model["sha256"]:
         return [f"the checkpoint of {model['name']} is another one"]
     if not zoo.same_recipe(model["recipe"], experiments.recipe(profile, model["name"])):
         return [f"the recipe of {model['name']} has changed"]
     return []
-
-
-def sources(notebook: dict) -> list[str]:
-    """The code of a notebook without the parameters that papermill injected."""
-    cells = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
-    return ["".join(cell["source"]) for cell in cells if "injected-parameters" not in cell["metadata"].get("tags", [])]

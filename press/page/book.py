@@ -18,8 +18,13 @@ from pathlib import Path
 
 import jinja2
 
-from paperlib import experiments, findings, pipeline
-from paperlib.experiments import ROOT, Artifact, ExperimentError, build_dir
+from paperlib import files, fingerprint, names
+from paperlib.refusal import Refusal
+from press.page import findings
+from press.page.library import library
+from press.plan import experiments
+from press.plan.experiments import ROOT, Artifact, ExperimentError, build_dir
+from press.run import pipeline
 
 ABSENT = "not in this edition"
 UNSTATED = "not stated"
@@ -27,7 +32,7 @@ OWN = "This run"
 ROWS = 40
 
 
-class BookError(ValueError):
+class BookError(Refusal):
     """A chapter or page that cannot be built; one sentence or the warnings of the build."""
 
 
@@ -92,7 +97,7 @@ class Numbers:
 
     def test_images(self) -> dict[str, str]:
         """How many test images the published edition had, in words, by data set."""
-        return {findings.DATA[name]: words for name, words in findings.test_images(self.folder).items()}
+        return {names.DATA[name]: words for name, words in findings.test_images(self.folder).items()}
 
     def sizes(self) -> list[str]:
         """The profiles that made the published edition."""
@@ -114,7 +119,7 @@ class Numbers:
         """The paper's claims with this run's verdicts and the published edition's; none where there is no ledger."""
         if not (ROOT / "book" / "claims.yml").is_file():
             return []
-        from paperlib import claims
+        from press.page import claims
 
         return claims.judged(self)
 
@@ -122,8 +127,8 @@ class Numbers:
         """What a chapter may use."""
         named = ("value", "published", "paper", "page", "status", "networks", "lacking", "sizes", "searches", "cells",
                  "test_images", "seeds", "at_equal_norm")  # fmt: skip
-        functions = {name: getattr(self, name) for name in named} | {"agreement": findings.agreement}
-        functions |= {"interval": formatted, "methods": findings.METHODS, "attacks": findings.ATTACKS}
+        functions = {name: getattr(self, name) for name in named} | {"agreement": findings.agreement, "library": library}
+        functions |= {"interval": formatted, "methods": names.METHODS, "attacks": names.ATTACKS}
         artifacts = {
             key: {"notebook": entry["notebook"], "paper": entry["place"], "title": entry["title"]}
             for key, entry in experiments.load()["artifacts"].items()
@@ -243,7 +248,7 @@ def published_cells(key: str, folder: Path) -> list[dict]:
         return []
     name = _record(folder / "results" / f"{key}.json").get("data", {}).get("name", "")
     images = findings.test_images(folder).get(name)
-    text = f"## On {findings.DATA.get(name, name)}: the published edition\n\nMade as [its page](../edition.md) says"
+    text = f"## On {names.DATA.get(name, name)}: the published edition\n\nMade as [its page](../edition.md) says"
     text += f", with {images} at hand." if images else "."
     cells = [{"cell_type": "markdown", "id": f"published-{key}", "metadata": {}, "source": text}]
     heading = ""
@@ -527,7 +532,7 @@ def build(profile: str, *, alone: bool = False) -> Path:
         made_of = _source_digest(place / "source")
         built = place / "html" / ".made_of"
         if not (built.is_file() and built.read_text() == made_of):
-            with pipeline.scratch(place / "tmp", "html") as folder:
+            with files.scratch(place / "tmp", "html") as folder:
                 _run_jupyter_book(place / "source", folder, place / "logs" / "jupyter-book.log")
                 (folder / "_build" / "html" / ".made_of").write_text(made_of)
                 _replace_folder(folder / "_build" / "html", place / "html")
@@ -536,9 +541,9 @@ def build(profile: str, *, alone: bool = False) -> Path:
 
 def _source_digest(source: Path) -> str:
     """SHA-256 of everything that the pages are made of: the staged files, and the code whose docstrings they quote."""
-    files = [*source.rglob("*"), *(ROOT / "paperlib").glob("*.py")]
+    files = [*source.rglob("*"), *(path for package in ("paperlib", "press") for path in (ROOT / package).rglob("*.py"))]
     parts = [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in sorted(files) if path.is_file()]
-    return pipeline.digest(parts)
+    return fingerprint.digest(parts)
 
 
 def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:

@@ -4,7 +4,6 @@ A checkpoint is ``<name>.safetensors`` and its card ``<name>.json`` (recipe, dat
 the weights' hash). Training runs under a file lock, so that two processes never train the same network at once.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from paperlib import data, experiments, record
+from paperlib import data, provenance
+from paperlib.files import file_hash
+from paperlib.refusal import Refusal
 from paperlib.train import Recipe, fit, untrained
+from press.plan import experiments
 
 
-class ZooError(ValueError):
+class ZooError(Refusal):
     """A checkpoint that is truncated, foreign or does not fit its card; the message names the file."""
 
 
@@ -97,8 +99,8 @@ def train(
     card = {
         "name": path.stem, "sha256": file_hash(path), "recipe": recipe.to_dict(), "seed": recipe.seed,
         "data": {"name": dataset.name, "sha256": dataset.sha256, "n": recipe.train_n or len(dataset.train)},
-        "seconds_per_epoch": sum(seconds) / len(seconds), "curve": curve, "machine": record.machine(),
-        "git_commit": record.git_commit(),
+        "seconds_per_epoch": sum(seconds) / len(seconds), "curve": curve, "machine": provenance.machine(),
+        "git_commit": provenance.git_commit(),
     } | ({"source": {"name": source.name, "sha256": source.sha256}} if source else {})  # fmt: skip
     card_partial = path.with_name(f".{path.stem}.partial.json")
     card_partial.write_text(json.dumps(card, indent=1) + "\n")
@@ -182,11 +184,6 @@ def state_fits(state: Path, recipe: Recipe, dataset: data.Dataset) -> bool:
         return same_recipe(saved["recipe"], recipe) and saved["data"] == dataset.sha256
     except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
         raise ZooError(f"{state} is not the state of a training; remove it or use --rebuild") from error
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def retire(path: Path) -> None:

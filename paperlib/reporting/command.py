@@ -17,9 +17,9 @@ def add_command(commands, add_own: Callable, read: Callable) -> None:
     """
 
     def run(options) -> None:
-        from paperlib import own
-        from paperlib.reporting import report
-        from paperlib.trial import LEVELS
+        from paperlib.reporting import own
+        from paperlib.reporting.report import report
+        from paperlib.reporting.trial import LEVELS
 
         eps = own.written(options.eps)
         # no more images than the level attacks at most are read, and n is known to the report alone

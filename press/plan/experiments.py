@@ -15,13 +15,16 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-ROOT = Path(os.environ.get("PAPERLIB_ROOT") or Path(__file__).resolve().parents[1])
+from paperlib.files import HERE
+from paperlib.refusal import Refusal
+
+ROOT = HERE
 PIPELINE_PARAMETERS = ("artifact", "profile", "models", "out")
 DERIVED = "--"
 _PLAIN = "a finite number, a word or a [list]"
 
 
-class ExperimentError(ValueError):
+class ExperimentError(Refusal):
     """A profile, artifact, parameter, recipe or model that does not exist or does not fit; one sentence."""
 
 
@@ -127,22 +130,6 @@ def models(profile: str) -> list[str]:
     """The names of all models that the profile's artifacts need, each once."""
     used = (name for key in keys(profile) for name in artifact(profile, key).models.values())
     return list(dict.fromkeys(used))
-
-
-def data_dir() -> Path:
-    """The folder that ``PAPERLIB_DATA`` names, else ``build/data``, or ``~/.cache/paperlib`` where the library was installed
-    without this repository."""
-    own = ROOT / "build" / "data" if (ROOT / "experiments.yml").is_file() else Path("~/.cache/paperlib")
-    return Path(os.environ.get("PAPERLIB_DATA") or own).expanduser()
-
-
-def archive_path(name: str) -> Path:
-    """Where the archive of a data set is looked for: ``<name>.npz`` in ``data_dir``, or ``name`` itself if it is a path,
-    one that is relative from here or else from the top folder."""
-    if not name.endswith(".npz"):
-        return data_dir() / f"{name}.npz"
-    path = Path(name).expanduser()
-    return ROOT / path if not path.is_file() and (ROOT / path).is_file() else path
 
 
 def paper_place(key: str) -> str:
@@ -282,7 +269,7 @@ def check(profile: str) -> None:
             raise ExperimentError(f"artifact {key} has no words in book/figures.yml, which its page needs")
     for name in _mapping((load().get("searches") or {}).get(column(profile)), f"searches of profile {profile}"):
         # imported late, as the recipe is
-        from paperlib import search
+        from press.run import search
 
         search.settings(name, profile)
 

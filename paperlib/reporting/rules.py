@@ -8,7 +8,7 @@ networks are told apart only where their intervals do not meet.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paperlib.checks import FIRST
+from paperlib.reporting.checks import FIRST
 
 Interval = dict
 

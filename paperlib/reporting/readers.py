@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from paperlib.wrap import NetworkError, named
+from paperlib.reporting.wrap import NetworkError, named
 
 # what DataParallel, torch.compile and averaged models put before every name
 PREFIXES = ("module.", "_orig_mod.")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import torch
 
-from paperlib import experiments, pipeline, zoo
+from paperlib import files
 from paperlib.evaluate import accuracy, correct, survivors
 from paperlib.state import reject
+from press.plan import experiments
+from press.run import pipeline, zoo
 
 FIELDS = {"reference", "eps", "slack", "n", "shortened", "candidates"}
 
@@ -83,7 +85,7 @@ def _trial(name: str, found: dict, candidate: dict) -> str:
 
 def write(result: dict, path: Path) -> Path:
     """The search as JSON, in one piece; returns ``path``."""
-    pipeline.write_atomic(path, json.dumps(result, indent=1) + "\n")
+    files.write_atomic(path, json.dumps(result, indent=1) + "\n")
     return path
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from paperlib.evaluate import wilson
 from paperlib.objective import decision, right
+from paperlib.reporting.wrap import NetworkError, Wrapped, fitting_batch
 from paperlib.state import check_batch, evaluating, modules_of, reject
-from paperlib.wrap import NetworkError, Wrapped, fitting_batch
 
 # images on which a network is tried before it is measured
 TRIED = 64

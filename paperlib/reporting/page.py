@@ -11,9 +11,9 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from paperlib import drawing, references
-from paperlib.findings import DATA
-from paperlib.rules import percent, sized
+from paperlib.names import DATA
+from paperlib.reporting import drawing, references
+from paperlib.reporting.rules import percent, sized
 
 FOLDER = Path(__file__).parent
 ROLES = {"fragile": "A fragile image", "median": "A median image", "robust": "A robust image"}

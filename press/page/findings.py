@@ -4,17 +4,9 @@ import json
 import re
 from pathlib import Path
 
-from paperlib import experiments
+from paperlib.names import ATTACKS
+from press.plan import experiments
 
-METHODS = {
-    "natural": "Natural", "advtrain": "AdvTrain", "crossentropy": "CrossEntropy", "ours": "Ours",
-    "ours+advtrain": "Ours+AdvTrain", "minmax": "MinMax",
-}  # fmt: skip
-DATA = {
-    "digits": "scikit-learn's digits", "digits-rgb": "scikit-learn's digits over photographs", "mnist": "MNIST",
-    "cifar10": "CIFAR-10",
-}  # fmt: skip
-ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "cw": "C&W"}
 # images of the official test sets
 OFFICIAL = {"mnist": 10_000, "cifar10": 10_000}
 
@@ -82,7 +74,7 @@ def _clean(node: object) -> list[int]:
 
 
 def searches(folder: Path) -> list[dict]:
-    """The edition's searches for a penalty, each with its candidates and the chosen one (``paperlib.search``)."""
+    """The edition's searches for a penalty, each with its candidates and the chosen one (``press.run.search``)."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "search").glob("*.json"))]
 
 

@@ -7,8 +7,9 @@ the paper's number; the verdict says how many checks of a claim hold.
 import re
 from dataclasses import dataclass
 
-from paperlib import experiments
-from paperlib.book import Numbers, formatted, leaf_at
+from paperlib.refusal import Refusal
+from press.page.book import Numbers, formatted, leaf_at
+from press.plan import experiments
 
 VERDICTS = ("reproduced", "partly", "not reproduced", "not testable", "not run")
 # kind of check -> the fields it needs, and those it may have
@@ -22,7 +23,7 @@ FIELDS = {"id", "section", "claim", "artifact", "quantity", "show", "rule", "pap
 PROFILES = {"quick", "paper"}
 
 
-class ClaimError(ValueError):
+class ClaimError(Refusal):
     """An entry of ``book/claims.yml`` that does not fit its own rules; one sentence."""
 
 

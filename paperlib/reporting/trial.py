@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from paperlib import cascade, evaluate, examples, indicator, oracle, pipeline, references
-from paperlib.pieces import Pieces, Progress
+from paperlib import cascade, evaluate, fingerprint, indicator, oracle
+from paperlib.reporting import examples, references
+from paperlib.reporting.pieces import Pieces, Progress
+from paperlib.reporting.wrap import Wrapped
 from paperlib.state import evaluating
-from paperlib.wrap import Wrapped
 
 PROBE = 20  # images after which it is known how many fit
 CHUNK = 50  # images whose worst case is written down together
@@ -92,7 +93,7 @@ class Trial:
         self.weights, self.name = weights, name
         self.logits = self._logits(0, min(PROBE, len(y)))
         # what other code has measured is no part of this, and rounding must not make another network of the same one
-        code = pipeline.code_digest(pipeline.module_paths("import paperlib.trial"))
+        code = fingerprint.code_digest(fingerprint.module_paths("import paperlib.reporting.trial"))
         self.of = _digest([repr(asked), weights, code], (1e3 * self.logits.double()).round(), x, y)
         self.pieces = Pieces(store, self.of)
 

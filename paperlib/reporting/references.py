@@ -1,6 +1,6 @@
 """The published networks as numbers that travel with the package: what a network of the reader's is set beside.
 
-``published.json`` lies beside this module and is written by one command, ``python -m paperlib.references``, from the
+``published.json`` lies beside this module and is written by one command, ``python -m press references``, from the
 published edition's records (clean accuracy and worst case with intervals), cards and weights (hashes, parts of the
 indicator).
 """
@@ -16,7 +16,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from paperlib import indicator
-from paperlib.findings import METHODS
 
 FILE = Path(__file__).with_name("published.json")
 TABLES = {"mnist": "table1", "cifar10": "table2"}
@@ -74,49 +73,3 @@ def quantiles(values: Float[Tensor, "n"]) -> dict[str, float]:
     """The 5, 25, 50, 75 and 95 % quantiles."""
     levels = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
     return {name: float(values.double().quantile(q)) for name, q in levels.items()}
-
-
-def collect(folder: Path) -> dict:
-    """``published.json`` from the published edition in ``folder``: its records, cards and weights, and the data sets."""
-    from paperlib import data, plot, zoo
-
-    whole = {}
-    for name, table in TABLES.items():
-        record = json.loads((folder / "results" / f"{table}.json").read_text(encoding="utf-8"))
-        dataset = data.load(name)
-        index = dataset.test.balanced(IMAGES)
-        x, y = dataset.test.x[index], dataset.test.y[index]
-        networks = {}
-        for method, made in record["models"].items():
-            trained = zoo.load(folder / "models" / f"{made['name']}.safetensors")
-            row, scale = record["values"][method], dataset.pixel_scale
-            networks[method] = {
-                "label": METHODS.get(method, method), "model": made["name"], "file_sha256": trained.sha256,
-                "weights_sha256": weights_hash(trained.model), "clean": row["clean"], "worst": row["worst"],
-                "indicator": medians(trained.model, x, y, eps=min(record["parameters"]["eps"]) / scale),
-            }  # fmt: skip
-        whole[name] = {
-            "sha256": dataset.sha256, "pixel_scale": dataset.pixel_scale, "shape": list(dataset.shape), "table": table,
-            "classes": dataset.classes, "class_names": list(plot.CLASSES.get(name, ())),
-            "images": record["parameters"]["images"], "indicator_images": IMAGES, "networks": networks,
-        }  # fmt: skip
-    return whole
-
-
-def medians(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: float) -> dict:
-    """Quantiles of the indicator's parts over the rightly classified images on which J says something."""
-    found, right, telling = parts(model, x, y, eps=eps)
-    return {name: quantiles(found[name][right & telling]) for name in PARTS}
-
-
-def write() -> Path:
-    """Writes ``published.json`` anew; needs the repository and the data."""
-    from paperlib import pipeline
-    from paperlib.findings import edition_dir
-
-    pipeline.write_atomic(FILE, json.dumps(collect(edition_dir()), indent=1, ensure_ascii=False) + "\n")
-    return FILE
-
-
-if __name__ == "__main__":
-    print(write())

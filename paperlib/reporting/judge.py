@@ -6,18 +6,20 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from paperlib import command
+from paperlib import files, provenance
+from paperlib.reporting import command
 
 EVALUATED = 1000
 
 
-def add_evaluate(commands) -> None:
+def add_evaluate(commands, stored: object = None) -> None:
     """``evaluate``: a network of the reader's under attack."""
 
     def run(options) -> None:
-        from paperlib import own
+        from paperlib.reporting import own
 
         model, dataset, images = read_own(options)
         print_values(options, own.robustness(
@@ -25,31 +27,32 @@ def add_evaluate(commands) -> None:
             pgd_steps=options.pgd_steps, of=_name(options),
         ))  # fmt: skip
 
-    command = add_own(commands, run, "evaluate", "a network under attack: accuracy with intervals, worst case, masking")
+    command = add_own(commands, run, "evaluate", "a network under attack: accuracy, worst case, masking", stored)
     command.add_argument("--eps", type=size, nargs="+", required=True, help="rising sizes: 0.1, 8 (1/255 for colour), 8/255")
     command.add_argument("--step-size", type=size, help="of BIM and C&W (default: a quarter of the largest eps)")
     command.add_argument("--pgd-steps", type=int, default=40, help="of the worst case's PGD; 0 leaves it out")
     command.set_defaults(n=EVALUATED)
 
 
-def add_indicator(commands) -> None:
+def add_indicator(commands, stored: object = None) -> None:
     """``indicator``: the same without any attack."""
 
     def run(options) -> None:
-        from paperlib import own
+        from paperlib.reporting import own
 
         model, dataset, images = read_own(options)
         print_values(options, own.indicators(model, dataset, images, eps=options.eps, seed=options.seed, of=_name(options)))
 
-    command = add_own(commands, run, "indicator", "the robustness indicator of a network, without any attack")
+    command = add_own(commands, run, "indicator", "the robustness indicator of a network, without any attack", stored)
     command.add_argument("--eps", type=size, required=True, help="size of the ball: 0.1, 8 (1/255 for colour), 8/255")
 
 
-def add_surface(commands) -> None:
+def add_surface(commands, stored: object = None) -> None:
     """``surface``: the decision surface around one image, as a picture."""
 
     def run(options) -> None:
-        from paperlib import own, pipeline, plot
+        from paperlib import plot
+        from paperlib.reporting import own
 
         model, dataset, images = read_own(options, suffixes=own.PICTURES)
         plane = own.plane(
@@ -57,7 +60,7 @@ def add_surface(commands) -> None:
             objective=options.objective, seed=options.seed, of=_name(options),
         )  # fmt: skip
         path = Path(options.out)
-        with pipeline.scratch(path.parent, f".{path.name}") as folder:
+        with files.scratch(path.parent, f".{path.name}") as folder:
             made = plot.save_plane(
                 plane, folder / path.name, objective=options.objective, pixel_scale=dataset.pixel_scale, blind=plane.blind
             )
@@ -65,7 +68,7 @@ def add_surface(commands) -> None:
         values = {"picture": str(path), "notes": own.told(plane.notes), "made_of": plane.made_of}
         print_values(argparse.Namespace(**vars(options) | {"out": ""}), values)
 
-    command = add_own(commands, run, "surface", "the decision surface of a network around one image, as a picture")
+    command = add_own(commands, run, "surface", "the decision surface of a network around one image, as a picture", stored)
     command.add_argument("--eps", type=size, required=True, help="half the width: 0.1, 8 (1/255 for colour), 8/255")
     command.add_argument("--image", type=int, default=0, help="which of the test images (default: the first)")
     command.add_argument("--steps", type=int, default=41, help="grid points along each axis")
@@ -73,9 +76,9 @@ def add_surface(commands) -> None:
     command.set_defaults(out="surface.png")
 
 
-def add_report(commands) -> None:
+def add_report(commands, stored: object = None) -> None:
     """``report``: the whole answer on one page."""
-    command.add_command(commands, add_own, read_own)
+    command.add_command(commands, partial(add_own, stored=stored), read_own)
 
 
 COMMANDS = (add_evaluate, add_indicator, add_surface, add_report)
@@ -83,7 +86,7 @@ COMMANDS = (add_evaluate, add_indicator, add_surface, add_report)
 
 def size(text: str) -> float:
     """A size as an option has it."""
-    from paperlib import own
+    from paperlib.reporting import own
 
     try:
         return own.written(text)
@@ -91,15 +94,18 @@ def size(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def add_own(commands, run: Callable, name: str, purpose: str) -> argparse.ArgumentParser:
-    """A command that measures a network of the reader's, or one of experiments.yml; ``read_own`` reads its options."""
+def add_own(commands, run: Callable, name: str, purpose: str, stored: object = None) -> argparse.ArgumentParser:
+    """A command for a network of the reader's, or one that ``stored`` knows by name; ``read_own`` reads its options.
+
+    ``stored`` has ``add_options``, and of parsed options ``data``, ``network`` and ``name``.
+    """
     command = commands.add_parser(name, help=purpose, description=purpose)
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, stored=stored, model=None)
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("--network", help="FILE.py:FUNCTION or package.module:FUNCTION that returns the network, such as "
                        "torchvision.models:resnet18(num_classes=10)")  # fmt: skip
-    which.add_argument("--model", help="a model of experiments.yml, trained if need be")
-    command.add_argument("--profile", default="quick", help="column of experiments.yml for --model (default: quick)")
+    if stored is not None:
+        stored.add_options(command, which)
     command.add_argument("--weights", default="", help="a .safetensors file, or a saved state dictionary")
     command.add_argument("--weights-key", default="", help="which state dictionary of a file with several, such as ema")
     command.add_argument("--logits", default="", help="key or place of the logits in a dictionary or tuple of outputs")
@@ -118,13 +124,13 @@ def add_own(commands, run: Callable, name: str, purpose: str) -> argparse.Argume
 
 def _name(options) -> str:
     """The network as the command named it."""
-    return options.network or f"{options.model} ({options.profile})"
+    return options.network or options.stored.name(options)
 
 
 def read_own(options, suffixes: tuple[str, ...] = ()):
     """Network, data set and images that the options of ``add_own`` name; every option is checked before any work."""
-    from paperlib import experiments, own
-    from paperlib.wrap import Wrapped
+    from paperlib.reporting import own
+    from paperlib.reporting.wrap import Wrapped
 
     asked, stored = vars(options), options.network is None
     own.check_options(asked)
@@ -133,7 +139,7 @@ def read_own(options, suffixes: tuple[str, ...] = ()):
         raise own.NetworkError(sentence)
     if options.out:
         own.check_out(Path(options.out), suffixes)
-    trained_on = experiments.recipe(options.profile, options.model).data if stored else ""
+    trained_on = options.stored.data(options) if stored else ""
     if not (options.data or trained_on):
         raise own.NetworkError("data is missing; allowed are digits, digits-rgb, mnist, cifar10, an .npz archive, a folder, "
                                "or a data set of torchvision")  # fmt: skip
@@ -141,7 +147,7 @@ def read_own(options, suffixes: tuple[str, ...] = ()):
     own.check_options(asked, dataset, images)
     for name in ("mean", "std"):
         own.check_channels(name, asked[name], dataset)
-    network, said = _stored(options) if stored else _read(options)
+    network, said = (options.stored.network(options), []) if stored else _read(options)
     for sentence in said:
         print(f"paperlib: {sentence}", file=sys.stderr)
     return Wrapped(
@@ -151,18 +157,10 @@ def read_own(options, suffixes: tuple[str, ...] = ()):
 
 
 def _read(options) -> tuple:
-    from paperlib import readers
+    from paperlib.reporting import readers
 
     loaded = readers.load(options.network, options.weights, options.weights_key)
     return loaded.model, loaded.said
-
-
-def _stored(options) -> tuple:
-    """A model of experiments.yml: of this run, else of the published edition, else trained."""
-    from paperlib import pipeline, zoo
-
-    path = pipeline.train(options.model, options.profile, stored=True)
-    return zoo.load(path).model, []
 
 
 # Printing.
@@ -170,12 +168,11 @@ def _stored(options) -> tuple:
 
 def print_values(options, values: dict) -> None:
     """Notes and numbers as a table, or all of it as JSON; all of it into ``--out`` as well."""
-    from paperlib import pipeline, record
 
-    text = json.dumps(record.plain(values), indent=1, ensure_ascii=False)
+    text = json.dumps(provenance.plain(values), indent=1, ensure_ascii=False)
     print(text if options.json else "\n".join(table(values)))
     if options.out:
-        pipeline.write_atomic(Path(options.out), text + "\n")
+        files.write_atomic(Path(options.out), text + "\n")
 
 
 def table(values: dict) -> Iterator[str]:

@@ -14,13 +14,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
+from paperlib.refusal import Refusal
 from paperlib.state import modules_of
 
 # a batch larger than this is never tried: the library's own
 LARGEST = 500
 
 
-class NetworkError(ValueError):
+class NetworkError(Refusal):
     """A network or its weights that cannot be loaded or measured; one sentence that names it."""
 
 

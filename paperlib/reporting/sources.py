@@ -17,7 +17,7 @@ from torch import Tensor
 
 from paperlib import data
 from paperlib.data import DataError, Dataset, Split
-from paperlib.experiments import data_dir
+from paperlib.files import data_dir
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 HALVES = ("test", "val", "validation")

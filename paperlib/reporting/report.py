@@ -1,7 +1,7 @@
 """One network, one page: is it robust, how is that known, and where does it stand?
 
-``report`` (as ``paperlib.report``) measures a network (``paperlib.trial``), turns the numbers into sentences
-(``paperlib.rules``) and sets both on one page (``paperlib.page``).
+``report`` (as ``paperlib.report``) measures a network (``paperlib.reporting.trial``), turns the numbers into sentences
+(``paperlib.reporting.rules``) and sets both on one page (``paperlib.reporting.page``).
 """
 
 import json
@@ -15,11 +15,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from paperlib import checks, oracle, record, references, rules
+from paperlib import oracle, provenance
 from paperlib.data import Split
-from paperlib.pieces import Progress
+from paperlib.reporting import checks, references, rules
+from paperlib.reporting.pieces import Progress
+from paperlib.reporting.trial import LEVELS, Asked, Trial, kind
 from paperlib.state import check_batch, reject
-from paperlib.trial import LEVELS, Asked, Trial, kind
 
 EXAMINED = 64  # images on which a network is tried before it is measured
 
@@ -33,7 +34,7 @@ class Report:
         self.values, self.pictures = values, pictures
 
     def _repr_html_(self) -> str:
-        from paperlib import page
+        from paperlib.reporting import page
 
         return page.fragment(self.values, self.pictures)
 
@@ -42,8 +43,8 @@ class Report:
 
     def save(self, path: str | Path) -> Path:
         """Writes the page at ``path`` and every number beside it, under the same name with ``.json``; returns ``path``."""
-        from paperlib import page
-        from paperlib.pipeline import write_atomic
+        from paperlib.reporting import page
+        from press.run.pipeline import write_atomic
 
         path = Path(path)
         reject(path.suffix.lower() not in (".html", ".htm"), f"out is {path}; allowed is a file name that ends in .html")
@@ -87,7 +88,7 @@ def report(
     values["notes"] = [{"kind": note.kind, "sentence": _sentence(note.sentence)} for note in found.notes]
     values["notes"] += [{"kind": "reader", "sentence": _sentence(text)} for text in notes]
     values["provenance"] = _provenance(command or _call(asked), started, time.perf_counter() - began)
-    return Report(record.plain(rules.judged(values)), pictures)
+    return Report(provenance.plain(rules.judged(values)), pictures)
 
 
 def recorded(values: dict) -> dict:
@@ -140,6 +141,7 @@ def _provenance(command: str, started: datetime, seconds: float) -> dict:
     from paperlib import __version__
 
     return {
-        "command": command, "paperlib": __version__, "git_commit": record.git_commit(), "autoattack": oracle.available(),
-        "environment": record.environment(), "started": started.isoformat(timespec="seconds"), "seconds": round(seconds, 1),
+        "command": command, "paperlib": __version__, "git_commit": provenance.git_commit(),
+        "autoattack": oracle.available(), "environment": provenance.environment(),
+        "started": started.isoformat(timespec="seconds"), "seconds": round(seconds, 1),
     }  # fmt: skip

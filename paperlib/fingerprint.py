@@ -1,0 +1,72 @@
+"""What a number was made of, as a hash: code by what it does, not by how it is laid out or explained."""
+
+import ast
+import hashlib
+import json
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+# what may lie beside a module and be part of it
+BESIDE = (".html", ".css", ".json")
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 of any JSON values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def modules(source: str) -> list[str]:
+    """The modules of paperlib that Python source uses, directly or through another, in alphabetical order."""
+    found, ahead = set(), _imported(source)
+    while ahead:
+        name = ahead.pop()
+        if name not in found and _path(name).is_file():
+            found.add(name)
+            ahead |= _imported(_path(name).read_text(encoding="utf-8"))
+    return sorted(found)
+
+
+def _path(module: str) -> Path:
+    """The file of a module, which may be a package."""
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_name(f"{path.name}.py")
+
+
+def _imported(source: str) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "paperlib." * (node.level > 0) + (node.module or "")
+            names |= {module} | {f"{module.rstrip('.')}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.startswith("paperlib.")}
+
+
+def module_paths(source: str) -> list[Path]:
+    """The files of ``modules(source)``, each before the templates, styles and numbers beside it that its code names."""
+    return [path for name in modules(source) for path in _with_named(_path(name))]
+
+
+def _with_named(path: Path) -> list[Path]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return [path, *(each for each in sorted(path.parent.iterdir()) if each.name in words and each.suffix in BESIDE)]
+
+
+def code_digest(paths: list[Path]) -> str:
+    """SHA-256 of what files do: in Python comments, docstrings and layout do not count, elsewhere every character does."""
+    return digest([[path.stem, _code(path)] for path in paths])
+
+
+def _code(path: Path) -> str:
+    if path.suffix in BESIDE:
+        return path.read_text(encoding="utf-8")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        first = node.body[0] if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            first.value.value = ""
+    return ast.unparse(tree)
+
+

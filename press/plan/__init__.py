@@ -1,0 +1,1 @@
+"""What is asked for: ``experiments.yml``, read strictly before anything runs."""
