@@ -63,12 +63,12 @@ rule execute:
         lambda wildcards: [f"done/train/{name}" for name in models(wildcards)],
         lambda wildcards: sorted({f"done/data/{pipeline.data_step(name, PROFILE)}" for name in models(wildcards)}),
         lambda wildcards: near([experiments.notebook_path(template(wildcards))]),
-        lambda wildcards: near(fingerprint.module_paths(pipeline.notebook_source(template(wildcards)))),
+        lambda wildcards: near(pipeline.code_paths(template(wildcards))),
     output:
         "done/execute/{artifact}",
     params:
         injected=lambda wildcards: json.dumps(experiments.artifact(PROFILE, wildcards.artifact).injected),
-        words=lambda wildcards: json.dumps(experiments.words(wildcards.artifact)),
+        stated=lambda wildcards: json.dumps(experiments.stated(wildcards.artifact)),
     log:
         "logs/execute-{artifact}.log",
     threads: THREADS

@@ -5,11 +5,9 @@ Accuracies are percentages; intervals are Wilson's, 95 %.
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -18,70 +16,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from paperlib.attack import ATTACKS, apgd, attack
+from paperlib.intervals import accuracy
 from paperlib.objective import right
 from paperlib.state import check_batch, evaluating, reject
 from paperlib.tracker import Rise, Success
-
-Interval = dict[str, float]
-
-
-def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval of a proportion, in percent: ``{mean, low, high, n}``.
-
-    Raises ValueError unless 0 <= successes <= n and n >= 1.
-    """
-    reject(n < 1 or not 0 <= successes <= n, f"successes is {successes} of n = {n}; allowed are 0..n with n >= 1")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    p = successes / n
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    # rounding must not push the ends past what they are exactly
-    low, high = (0.0 if successes == 0 else low), (1.0 if successes == n else high)
-    return {"mean": 100 * p, "low": 100 * low, "high": 100 * high, "n": n}
-
-
-def mean_interval(values: Float[Tensor, "n"], *, resamples: int = 2000, seed: int = 0) -> Interval:
-    """Mean over images with a 95 % bootstrap interval (percentile, Efron 1979), in the values' unit."""
-    return _bootstrap(values, lambda sample: sample.mean(1), resamples, seed)
-
-
-def median_interval(values: Float[Tensor, "n"], *, resamples: int = 2000, seed: int = 0) -> Interval:
-    """Median over images with a 95 % bootstrap interval; infinite values (nothing found) may take part."""
-    return _bootstrap(values, lambda sample: sample.quantile(0.5, dim=1, interpolation="lower"), resamples, seed)
-
-
-def _bootstrap(values: Tensor, statistic: Callable, resamples: int, seed: int) -> Interval:
-    values = torch.as_tensor(values).double().flatten()
-    reject(len(values) == 0, "values is empty; allowed is at least one")
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.cat([
-        statistic(values[torch.randint(len(values), (min(100, resamples - k), len(values)), generator=generator)])
-        for k in range(0, resamples, 100)
-    ])  # fmt: skip
-    low, high = (float(drawn.quantile(q, interpolation="lower")) for q in (0.025, 0.975))
-    return {"mean": float(statistic(values[None])), "low": low, "high": high, "n": len(values)}
-
-
-def mcnemar(first: Bool[Tensor, "n"], second: Bool[Tensor, "n"]) -> dict[str, float]:
-    """Exact two-sided test whether two networks are right equally often on the same images (McNemar 1947).
-
-    ``difference`` is accuracy of first minus second in points, ``low``/``high`` its 95 % interval (paired, Wald with
-    Bonett and Price's adjustment, 2012), ``p`` the exact binomial p-value. Raises ValueError unless both have flags of
-    the same images.
-    """
-    reject(len(first) != len(second) or len(first) == 0, f"first has {len(first)} images and second {len(second)}; "
-           "allowed is the same number, at least one")  # fmt: skip
-    first, second = first.bool(), second.bool()
-    n, b, c = len(first), int((first & ~second).sum()), int((~first & second).sum())
-    tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1)) / 2 ** (b + c) if b + c else 0.5
-    p1, p2 = (b + 1) / (n + 2), (c + 1) / (n + 2)
-    half = 1.959964 * math.sqrt((p1 + p2 - (p1 - p2) ** 2) / (n + 2))
-    centre = p1 - p2
-    return {
-        "difference": 100 * (b - c) / n, "low": 100 * max(-1.0, centre - half), "high": 100 * min(1.0, centre + half),
-        "p": min(1.0, 2 * tail), "n": n,
-    }  # fmt: skip
 
 
 def correct(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, batch: int = 500) -> Bool[Tensor, "n"]:
@@ -95,11 +33,6 @@ def finite(model: Callable, x: Float[Tensor, "n c h w"], *, batch: int = 500) ->
     """Whether each image's logits are finite numbers."""
     with torch.no_grad(), evaluating(model):
         return torch.cat([model(a).isfinite().all(1) for a in x.split(batch)])
-
-
-def accuracy(flags: Bool[Tensor, "n"]) -> Interval:
-    """Share of true flags as a Wilson interval."""
-    return wilson(int(flags.sum()), len(flags))
 
 
 def robustness(

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from paperlib.cascade import CASCADE, Stage, WorstCase, worst_case
 from paperlib.data import Split
-from paperlib.evaluate import accuracy, robustness
+from paperlib.evaluate import robustness
+from paperlib.intervals import accuracy
 
 
 @dataclass(frozen=True)

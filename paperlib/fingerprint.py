@@ -70,3 +70,19 @@ def _code(path: Path) -> str:
     return ast.unparse(tree)
 
 
+def code_of(module: str) -> str:
+    """The digest of a module and all that it uses."""
+    return code_digest(module_paths(f"import {module}"))
+
+
+def keywords(module: str, function: str) -> list[str]:
+    """The keyword-only parameters of a module's function, read without importing it."""
+    for node in ast.parse(_path(module).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return [argument.arg for argument in node.args.kwonlyargs]
+    return []
+
+
+def exists(module: str) -> bool:
+    """Whether there is such a module."""
+    return _path(module).is_file()

@@ -301,6 +301,22 @@ def augmented(x: Float[Tensor, "n c h w"], generator: torch.Generator) -> Float[
 # The loop.
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A network in eval mode with what made it."""
+
+    name: str
+    model: nn.Module
+    recipe: Recipe
+    dataset: Dataset
+    card: dict
+
+    @property
+    def sha256(self) -> str:
+        """Of the checkpoint file."""
+        return self.card["sha256"]
+
+
 class OutOfTime(Exception):
     """The wall-clock budget ended before the last epoch; the state on disk goes on from there."""
 

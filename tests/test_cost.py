@@ -5,7 +5,9 @@ import pytest
 import torch
 from toys import toy_dataset, toy_recipe
 
-from paperlib import plot, study, train
+from paperlib import train
+from paperlib.drawings import cost as cost_drawings
+from paperlib.measures import cost as cost_measures
 
 DATA = toy_dataset()
 NAMES = ["natural", "ours", "minmax"]
@@ -67,8 +69,8 @@ def test_no_rounds_or_batches_are_refused(name, value):
 ])  # fmt: skip
 def test_the_epoch_that_comes_near_the_best(clean, expected):
     curve = [{"clean": value, "adversarial": 100 - value} for value in clean]
-    assert study.epochs_until(curve, "clean") == expected
-    assert study.epochs_until(curve, "clean", within=100) == 1
+    assert cost_measures.epochs_until(curve, "clean") == expected
+    assert cost_measures.epochs_until(curve, "clean", within=100) == 1
 
 
 CURVES = {
@@ -80,7 +82,7 @@ SECONDS = {"natural": [1.0, 5.0, 1.0], "ours": [2.0, 10.0, 2.0]}
 
 
 def test_cost_compares_methods_within_a_round():
-    found = study.cost(SECONDS, CURVES)
+    found = cost_measures.cost(SECONDS, CURVES)
     assert found["ours"]["over_natural"] == {"mean": 2, "low": 2, "high": 2, "n": 3, "unit": "×"}
     assert found["ours"]["seconds"] == {"mean": 2, "low": 2, "high": 10, "n": 3, "unit": "s"}
     assert "over_natural" not in found["natural"]
@@ -89,12 +91,12 @@ def test_cost_compares_methods_within_a_round():
 
 
 def test_bars_and_curves_are_those_of_the_values():
-    values = study.cost(SECONDS, CURVES)
-    bars = plot.cost_bars(values)
+    values = cost_measures.cost(SECONDS, CURVES)
+    bars = cost_drawings.cost_bars(values)
     assert [bar.get_width() for bar in bars.axes[0].patches] == [1, 2]
     assert [label.get_text() for label in bars.axes[0].get_yticklabels()] == ["Natural", "Ours"]
     reached = {"clean": {"natural": 2, "ours": 1}, "adversarial": {"natural": 1, "ours": 2}}
-    figure = plot.training_curves(CURVES, reached)
+    figure = cost_drawings.training_curves(CURVES, reached)
     drawn = [[line.get_ydata().tolist() for line in ax.lines] for ax in figure.axes]
     assert drawn == [[[50, 90], [90], [80, 79.5], [80]], [[5, 0], [5], [10, 40], [40]]]
     for each in (bars, figure):

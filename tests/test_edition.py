@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from paperlib import attack, evaluate, files
+from paperlib import attack, evaluate, files, intervals
 from press.__main__ import main
 from press.page import book, edition
 from press.plan import experiments
@@ -225,7 +225,7 @@ def test_the_edition_s_checkpoints_load_and_give_its_clean_accuracy(path, monkey
             pytest.skip(f"no archive of {name} is at hand (PAPERLIB_DATA), so the sample cannot be evaluated again")
         trained = zoo.load(weights)
         sample = trained.dataset.test.first(1000)
-        clean = evaluate.accuracy(evaluate.correct(trained.model, sample.x, sample.y))
+        clean = intervals.accuracy(evaluate.correct(trained.model, sample.x, sample.y))
         stated = record["values"].get(role, {}).get("clean")
         # the first images are a sample of those that the record speaks of; a few hundred others would be another one
         if isinstance(stated, dict) and "mean" in stated and stated["n"] >= 1000:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from toys import batchnorm_network, images, labels_of, linear, relu_network
 
-from paperlib import evaluate
+from paperlib import evaluate, intervals
 from paperlib.attack import bim, cw, fgsm, pgd
 from paperlib.objective import decision
 from paperlib.tracker import Success
@@ -28,17 +28,17 @@ def flags(text: str) -> torch.Tensor:
 
 
 def test_wilson_on_known_values():
-    found = evaluate.wilson(8, 10)
+    found = intervals.wilson(8, 10)
     assert found["mean"] == 80 and found["n"] == 10
     assert (round(found["low"], 1), round(found["high"], 1)) == (49.0, 94.3)
-    assert evaluate.wilson(0, 7)["low"] == 0 and evaluate.wilson(7, 7)["high"] == 100
+    assert intervals.wilson(0, 7)["low"] == 0 and intervals.wilson(7, 7)["high"] == 100
 
 
 @given(st.integers(1, 2000), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
 def test_wilson_agrees_with_scipy(n, share, confidence):
     successes = round(share * n)
     expected = binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    found = evaluate.wilson(successes, n, confidence)
+    found = intervals.wilson(successes, n, confidence)
     assert found["low"] == pytest.approx(100 * expected.low, abs=1e-7)
     assert found["high"] == pytest.approx(100 * expected.high, abs=1e-7)
     assert 0 <= found["low"] <= found["mean"] <= found["high"] <= 100
@@ -47,15 +47,15 @@ def test_wilson_agrees_with_scipy(n, share, confidence):
 @pytest.mark.parametrize(("successes", "n"), [(0, 0), (-1, 5), (6, 5)])
 def test_wilson_refuses_impossible_counts(successes, n):
     with pytest.raises(ValueError) as caught:
-        evaluate.wilson(successes, n)
+        intervals.wilson(successes, n)
     assert str(caught.value) == f"successes is {successes} of n = {n}; allowed are 0..n with n >= 1"
 
 
 def test_accuracy_counts_flags():
-    assert evaluate.accuracy(flags("1101")) == evaluate.wilson(3, 4)
+    assert intervals.accuracy(flags("1101")) == intervals.wilson(3, 4)
 
 
-@pytest.mark.parametrize(("interval", "truth"), [(evaluate.mean_interval, 1.0), (evaluate.median_interval, math.log(2))])
+@pytest.mark.parametrize(("interval", "truth"), [(intervals.mean_interval, 1.0), (intervals.median_interval, math.log(2))])
 def test_bootstrap_intervals_cover_the_truth_as_often_as_they_say(interval, truth):
     values = torch.from_numpy(np.random.default_rng(0).exponential(size=(200, 60)))
     found = [interval(sample, resamples=300) for sample in values]
@@ -66,28 +66,28 @@ def test_bootstrap_intervals_cover_the_truth_as_often_as_they_say(interval, trut
 
 def test_bootstrap_is_the_statistic_and_its_seed_decides_the_interval():
     values = torch.tensor([0.0, 1.0, 2.0, 5.0, 9.0])
-    mean, median = evaluate.mean_interval(values), evaluate.median_interval(values)
+    mean, median = intervals.mean_interval(values), intervals.median_interval(values)
     assert mean["mean"] == pytest.approx(3.4) and median["mean"] == 2.0 and mean["n"] == median["n"] == 5
-    assert evaluate.mean_interval(values) == mean
-    assert evaluate.mean_interval(values, seed=1, resamples=50) != evaluate.mean_interval(values, resamples=50)
-    assert evaluate.mean_interval(torch.full((4,), 2.5)) == {"mean": 2.5, "low": 2.5, "high": 2.5, "n": 4}
+    assert intervals.mean_interval(values) == mean
+    assert intervals.mean_interval(values, seed=1, resamples=50) != intervals.mean_interval(values, resamples=50)
+    assert intervals.mean_interval(torch.full((4,), 2.5)) == {"mean": 2.5, "low": 2.5, "high": 2.5, "n": 4}
 
 
 def test_the_bootstrap_width_is_the_standard_errors():
     values = torch.randn(400, generator=seeded())
-    found = evaluate.mean_interval(values)
+    found = intervals.mean_interval(values)
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * float(values.std()) / 20, rel=0.1)
 
 
 def test_a_median_may_be_infinite():
-    found = evaluate.median_interval(torch.tensor([1.0, 2.0] + [math.inf] * 7))
+    found = intervals.median_interval(torch.tensor([1.0, 2.0] + [math.inf] * 7))
     assert found["mean"] == math.inf and found["high"] == math.inf
-    assert evaluate.median_interval(torch.tensor([1.0] * 7 + [math.inf]))["mean"] == 1.0
+    assert intervals.median_interval(torch.tensor([1.0] * 7 + [math.inf]))["mean"] == 1.0
 
 
 def test_an_interval_of_nothing_is_refused():
     with pytest.raises(ValueError, match="^values is empty; allowed is at least one$"):
-        evaluate.mean_interval(torch.zeros(0))
+        intervals.mean_interval(torch.zeros(0))
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ def test_mcnemar_agrees_with_the_exact_binomial_test(first, second):
     a, b = flags(first), flags(second)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     expected = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-    found = evaluate.mcnemar(a, b)
+    found = intervals.mcnemar(a, b)
     assert found["p"] == pytest.approx(expected, rel=1e-9)
     assert found["difference"] == pytest.approx(100 * (only_a - only_b) / len(a)) and found["n"] == len(a)
     assert found["low"] <= found["difference"] <= found["high"]
-    swapped = evaluate.mcnemar(b, a)
+    swapped = intervals.mcnemar(b, a)
     assert (swapped["difference"], swapped["low"]) == pytest.approx((-found["difference"], -found["high"]))
 
 
@@ -112,7 +112,7 @@ def test_mcnemars_interval_covers_the_true_difference():
     for _ in range(400):
         a = torch.from_numpy(rng.random(80) < 0.8)
         b = torch.from_numpy(np.where(rng.random(80) < 0.3, rng.random(80) < 0.6, a.numpy()))
-        found = evaluate.mcnemar(a, b)
+        found = intervals.mcnemar(a, b)
         covered += found["low"] <= 100 * 0.3 * 0.2 <= found["high"]  # 0.8 - (0.7 * 0.8 + 0.3 * 0.6)
     assert 365 <= covered <= 396
 
@@ -120,7 +120,7 @@ def test_mcnemars_interval_covers_the_true_difference():
 @pytest.mark.parametrize(("n", "m"), [(0, 0), (3, 2)])
 def test_mcnemar_needs_the_same_images(n, m, unhooked):
     with pytest.raises(ValueError) as caught:
-        evaluate.mcnemar(torch.ones(n, dtype=torch.bool), torch.ones(m, dtype=torch.bool))
+        intervals.mcnemar(torch.ones(n, dtype=torch.bool), torch.ones(m, dtype=torch.bool))
     assert str(caught.value) == f"first has {n} images and second {m}; allowed is the same number, at least one"
 
 
@@ -155,12 +155,12 @@ def test_robustness_of_a_linear_network_is_its_closed_form(pgd_steps):
     values, found = evaluate.robustness(
         linear(W), x, y, eps=EPS, step_size=0.02, pgd_steps=pgd_steps, generator=seeded()
     )
-    assert values["clean"] == evaluate.wilson(37, 40)
+    assert values["clean"] == intervals.wilson(37, 40)
     for eps in EPS:
         expected = distance > eps
         for name in ("fgsm", "bim", "cw", "worst"):
             assert torch.equal(found[name, eps], expected), (name, eps)
-            assert values[name][f"{eps:g}"] == evaluate.accuracy(expected)
+            assert values[name][f"{eps:g}"] == intervals.accuracy(expected)
     assert len({values["worst"][f"{eps:g}"]["mean"] for eps in EPS}) == 3
 
 

@@ -3,7 +3,7 @@
 import torch
 from toys import images, labels_of, relu_network
 
-from paperlib import cascade, evaluate
+from paperlib import cascade, evaluate, intervals
 from paperlib.evaluation import beside, evaluation
 
 STAGES = (cascade.Stage("pgd", "pgd", "cross_entropy", 3), cascade.Stage("apgd-t", "apgd", "cw", 6, targets=2))
@@ -27,7 +27,7 @@ def test_the_protocol_is_that_of_all_images_and_the_worst_case_that_of_the_chose
     for eps, left in zip(EPS, alone.unbroken, strict=True):
         expected = left & flags["worst", eps][found.chosen]
         assert torch.equal(found.flags["worst", eps], expected)
-        assert found.row["worst"][f"{eps:g}"] == evaluate.accuracy(expected)
+        assert found.row["worst"][f"{eps:g}"] == intervals.accuracy(expected)
     assert len(found.chosen) == 24 and len(set(found.chosen.tolist())) == 24
 
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from toys import toy_dataset
 
-from paperlib import indicator, plot, study
+from paperlib import indicator
+from paperlib.drawings import jacobians as jacobians_drawings
+from paperlib.measures import jacobians as jacobians_measures
 from press.page import book
 from press.run import record
 
@@ -62,10 +64,10 @@ def test_own_and_other_patterns_image_by_image():
     pattern = torch.zeros(3, 2, 2, dtype=torch.bool)
     pattern[0, 0, 0] = pattern[1, 0, 1] = pattern[2, 1, 0] = True
     J = {"natural": pattern[:, None].double(), "robust": pattern.roll(1, 0)[:, None].double()}
-    found = study.alignments(J, pattern)
+    found = jacobians_measures.alignments(J, pattern)
     assert found["natural"]["own"].tolist() == found["robust"]["other"].tolist() == [4, 4, 4]
     assert found["natural"]["other"].tolist() == found["robust"]["own"].tolist() == [0, 0, 0]
-    values = study.alignment_values(found["natural"])
+    values = jacobians_measures.alignment_values(found["natural"])
     assert values["alignment"] == {"mean": 4, "low": 4, "high": 4, "n": 3, "unit": "×"}
     assert [values[name]["mean"] for name in ("other", "own_minus_other")] == [0, 4]
 
@@ -74,17 +76,17 @@ def test_an_image_without_a_number_is_left_out_for_all_networks():
     pattern = INK.expand(3, 2, 2)
     J = {"natural": slopes(1, 1, 1, 1).repeat(3, 1, 1, 1), "robust": slopes(1, 0, 0, 0).repeat(3, 1, 1, 1)}
     J["robust"][1] = 0
-    found = study.alignments(J, pattern)
+    found = jacobians_measures.alignments(J, pattern)
     assert {len(values) for of in found.values() for values in of.values()} == {2}
 
 
 def test_the_first_image_of_each_class_is_drawn():
     y = torch.tensor([3, 1, 3, 0])
-    assert study.first_of([0, 2, 3], y) == [3, 0]
+    assert jacobians_measures.first_of([0, 2, 3], y) == [3, 0]
     with pytest.raises(ValueError, match=r"classes is \[2\]; allowed are those of the images: \[0, 1, 3\]"):
-        study.first_of([2], y)
+        jacobians_measures.first_of([2], y)
     with pytest.raises(ValueError, match="images is empty: there is no image that every network classifies rightly"):
-        study.first_of([2], y[:0])
+        jacobians_measures.first_of([2], y[:0])
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def gallery():
         "grey": {"natural": np.concatenate([J, 0 * J]), "ours": np.concatenate([J, -10 * J])},
         "colour": {"natural": np.repeat(J, 3, axis=1), "ours": np.repeat(0 * J, 3, axis=1)},
     }
-    drawn = plot.jacobian_gallery({"grey": grey, "colour": colour}, slopes)
+    drawn = jacobians_drawings.jacobian_gallery({"grey": grey, "colour": colour}, slopes)
     yield drawn
     plt.close(drawn)
 

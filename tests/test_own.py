@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from paperlib import data, evaluate, plot, surface
+from paperlib import data, evaluate, surface
+from paperlib.drawings import plane as plane_drawings
 from paperlib.reporting import own
 from paperlib.state import InputError
 from press.__main__ import main
@@ -271,7 +272,7 @@ def test_a_plane_moves_no_pixel_by_more_than_eps_along_the_gradient(monkeypatch)
 def test_every_picture_that_is_allowed_can_be_written(tmp_path, suffix):
     axis = np.linspace(-1, 1, 3)
     plane = surface.Surface(axis[:, None] + axis, axis, axis, "")
-    path = plot.save_plane(plane, tmp_path / f"s{suffix}", objective="decision")
+    path = plane_drawings.save_plane(plane, tmp_path / f"s{suffix}", objective="decision")
     assert path.stat().st_size > 0 and [path] == list(tmp_path.iterdir())
 
 
@@ -347,7 +348,7 @@ def test_an_interrupted_picture_leaves_nothing(source, tmp_path, monkeypatch):
         path.write_bytes(b"\x89PN")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plot, "save_plane", half)
+    monkeypatch.setattr(plane_drawings, "save_plane", half)
     (tmp_path / "out").mkdir()
     which = ["--network", f"{source}:linear", "--data", "digits", "--n", "1"]
     out = ["--out", str(tmp_path / "out" / "s.png")]

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paperlib import plot
+from paperlib.drawings import style
+from paperlib.drawings import surfaces as surfaces_drawings
+from paperlib.drawings.maps import rounded
+from press.page import words
 from press.page.book import leaves
 from press.plan import experiments
 from press.run import record
@@ -39,7 +42,7 @@ def written(panels=FOUR, surfaces=SURFACES, data: str = "digits-rgb", **changes)
 
 @pytest.fixture
 def figure():
-    drawn = plot.surfaces(*written())
+    drawn = surfaces_drawings.surfaces(*written())
     yield drawn
     plt.close(drawn)
 
@@ -89,14 +92,14 @@ def test_the_image_its_step_and_the_class_it_gets_stand_below(figure):
 
 
 def test_cifar_classes_have_names():
-    drawn = plot.surfaces(*written(data="cifar10"))
+    drawn = surfaces_drawings.surfaces(*written(data="cifar10"))
     assert {"cat", "dog"} <= {ax.get_title() for ax in drawn.axes}
     plt.close(drawn)
 
 
 def test_a_plane_drawn_twice_shows_its_image_once():
     panels = [{"role": "natural"}, {"role": "natural", "objective": "loss"}]
-    drawn = plot.surfaces(*written(panels, SURFACES[1::2]))
+    drawn = surfaces_drawings.surfaces(*written(panels, SURFACES[1::2]))
     assert [ax.get_title() for ax in drawn.axes].count("seen as 3") == 1
     plt.close(drawn)
 
@@ -119,7 +122,7 @@ def test_nothing_overlaps(figure):
 
 def test_parameter_space_has_no_ball_and_no_image():
     panels = [{"role": "natural", "space": "parameter", "objective": "loss"}]
-    drawn = plot.surfaces(*written(panels, SURFACES[3:]))
+    drawn = surfaces_drawings.surfaces(*written(panels, SURFACES[3:]))
     assert len(drawn.axes) == 2
     assert maps(drawn)[0].get_xlabel() == "α, in norms of the filters\nalong a random direction"
     assert not [line for line in maps(drawn)[0].lines if len(line.get_xdata()) == 5]
@@ -127,7 +130,7 @@ def test_parameter_space_has_no_ball_and_no_image():
 
 
 def test_landscapes_share_their_height_and_have_a_floor():
-    drawn = plot.landscapes(*written(FOUR[:3], SURFACES[:3]))
+    drawn = surfaces_drawings.landscapes(*written(FOUR[:3], SURFACES[:3]))
     limits = {ax.get_zlim() for ax in drawn.axes}
     assert len(drawn.axes) == 3 and len(limits) == 1
     low, high = limits.pop()
@@ -142,21 +145,21 @@ def test_the_files_suffice_to_draw_again_and_give_the_same_bytes(tmp_path, monke
     run.write({"slope": 1.0}, **arrays)
     again = record.read(tmp_path / "fig06.json")
     with np.load(tmp_path / "fig06.npz") as stored:
-        second = plot.shown(plot.surfaces(again, stored)).data
-    assert plot.shown(plot.surfaces(found, arrays)).data == second
+        second = style.shown(surfaces_drawings.surfaces(again, stored)).data
+    assert style.shown(surfaces_drawings.surfaces(found, arrays)).data == second
     assert second.startswith(b"\x89PNG") and b"Software" not in second
     assert plt.get_fignums() == []
 
 
 def test_alternative_text_names_the_panels():
-    text = plot.alt(written()[0])
+    text = surfaces_drawings.alt(written()[0])
     assert text.startswith("Fig. 6 made again, 4 panels: natural network")
-    assert plot.shown(plot.toy_curve({"margin": [0.0, 1.0], "loss": [2.0, 1.0]}), alt=text).alt == text
+    assert style.shown(surfaces_drawings.toy_curve({"margin": [0.0, 1.0], "loss": [2.0, 1.0]}), alt=text).alt == text
 
 
 @given(value=st.floats(1e-4, 1e6))
 def test_scales_end_at_round_numbers_not_far_above(value):
-    top = plot._round(value)
+    top = rounded(value)
     assert value <= top * (1 + 1e-6) and top <= 1.51 * value
     assert re.fullmatch(r"[1-8](\.5)?", f"{top / 10 ** np.floor(np.log10(top * (1 + 1e-12))):g}")
 
@@ -177,12 +180,12 @@ VALUES = {"natural": {"rise": {"mean": 2.0, "low": 1.5, "high": 2.5, "n": 9, "un
     ("no number", "no number"),
 ])  # fmt: skip
 def test_words_are_filled_with_numbers(text, expected):
-    assert plot.filled(text, VALUES, {"eps": "8/255"}) == expected
+    assert words.filled(text, VALUES, {"eps": "8/255"}) == expected
 
 
 def test_steps_are_in_the_unit_of_the_data():
-    assert plot.step_words(0.05, 1) == "0.05" and plot.step_words(1.0, 255) == "1/255"
-    assert plot.facts(*written()) | {"columns": 2, "extent": 4.0, "steps": 9} == {
+    assert style.step_words(0.05, 1) == "0.05" and style.step_words(1.0, 255) == "1/255"
+    assert surfaces_drawings.facts(*written()) | {"columns": 2, "extent": 4.0, "steps": 9} == {
         "columns": 2, "unit": 1.0, "extent": 4.0, "steps": 9, "eps": "2/255", "step": "1/255", "n": 7,
         "data": "scikit-learn's digits over photographs",
     }  # fmt: skip
@@ -190,7 +193,7 @@ def test_steps_are_in_the_unit_of_the_data():
 
 def test_an_unknown_artifact_has_no_words():
     with pytest.raises(ValueError, match="artifact 'fig99' is not in book/figures.yml; allowed are .*fig06"):
-        plot.words("fig99", "question")
+        words.words("fig99", "question")
 
 
 FIGURES = [key for key, entry in experiments.load()["artifacts"].items() if entry["notebook"] == "surfaces"]
@@ -203,7 +206,7 @@ def test_every_figure_of_the_template_has_its_words(key):
     assert 2 <= len(page["reading"]) <= 3
     known = {*experiments.notebook_parameters("surfaces"), "eps", "step", "data", "n"}
     for text in (page["question"], *page["reading"], *page["differs"]):
-        assert plot.filled(text, {}, dict.fromkeys(known, "x")), text
+        assert words.filled(text, {}, dict.fromkeys(known, "x")), text
 
 
 @pytest.mark.parametrize("profile", ["quick", "paper"])
@@ -230,4 +233,4 @@ def test_a_record_of_leaves_has_words(tmp_path):
     found = leaves(json.loads((tmp_path / "values.json").read_text()))
     assert {"/".join(path) for path in found} == {"natural/rise", "natural/clean", "ratio/rise"}
     for path in found:
-        assert plot.filled("{" + "/".join(path) + "}", VALUES, {})
+        assert words.filled("{" + "/".join(path) + "}", VALUES, {})

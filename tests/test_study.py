@@ -8,8 +8,21 @@ import pytest
 import torch
 from toys import Quadratic, images, labels_of, linear, relu_network
 
-from paperlib import cascade, indicator, plot, study
+from paperlib import cascade, indicator, intervals
+from paperlib.drawings import curvature, strong, style
+from paperlib.drawings import indicator as indicator_drawings
+from paperlib.drawings import projections as projections_drawings
+from paperlib.drawings import protocol as protocol_drawings
+from paperlib.drawings import robustness as robustness_drawings
+from paperlib.drawings import variants as variants_drawings
+from paperlib.measures import indicator as indicator_measures
+from paperlib.measures import projections as projections_measures
+from paperlib.measures import protocol as protocol_measures
+from paperlib.measures import robustness as robustness_measures
+from paperlib.measures import variants as variants_measures
 from paperlib.model import softened
+from paperlib.numbers import formatted
+from press.page import words
 
 
 def affine(d: int = 16, classes: int = 3, seed: int = 0):
@@ -28,7 +41,7 @@ def test_matching_threshold_is_the_smallest_that_gives_the_share(share, expected
 
 def test_matched_shares_at_the_natural_threshold():
     natural, robust = torch.tensor([[1.0, -2.0, 3.0, 4.0]]), torch.tensor([[0.5, -0.5, 1.5, 9.0]])
-    assert study.matched(natural, robust, 50.0) == {"threshold": 2.0, "natural": 50.0, "robust": 75.0}
+    assert indicator_measures.matched(natural, robust, 50.0) == {"threshold": 2.0, "natural": 50.0, "robust": 75.0}
 
 
 def test_noise_spreads_an_affine_s_by_the_norm_of_its_slope():
@@ -45,18 +58,18 @@ def test_noise_ratios_of_affine_networks_are_the_ratio_of_their_norms():
     slopes = {"natural": torch.tensor([[3.0, 4.0]]), "robust": torch.tensor([[1.0, 0.0]])}
     J = {role: of.view(1, 1, 1, 2).repeat(4, 1, 1, 1) for role, of in slopes.items()}
     spread = {role: torch.full((4,), float(of.norm())) for role, of in slopes.items()}
-    found = study.noise_ratios(spread, J)
+    found = indicator_measures.noise_ratios(spread, J)
     assert [found[name]["mean"] for name in ("ratio", "ratio_norm", "ratio_of_ratios")] == pytest.approx([5, 5, 1])
 
 
 def test_three_hessians_of_a_relu_network():
     model, x = relu_network(), images(n=2)
     y = labels_of(model, x)
-    first, spectra = study.hessians(model, softened(model, 2.0), x, y)
+    first, spectra = indicator_measures.hessians(model, softened(model, 2.0), x, y)
     assert not first["hessian_relu"].any() and not spectra["hessian_relu"].any()
     assert torch.equal(first["hessian"], indicator.hessian(softened(model, 2.0), x[0], int(y[0])))
     assert spectra["hessian"].shape == (2, 16) and spectra["hessian"].abs().max() > 0
-    assert study.rank(spectra["hessian_ce"]) == 3
+    assert indicator_measures.rank(spectra["hessian_ce"]) == 3
 
 
 def test_norms_of_the_losss_hessian_without_the_matrix():
@@ -68,13 +81,13 @@ def test_norms_of_the_losss_hessian_without_the_matrix():
 
 def test_sizes_of_a_spectrum_are_the_matrix_norms():
     H = torch.tensor([[2.0, 1.0], [1.0, -3.0]], dtype=torch.float64)
-    found = study.sizes(indicator.spectrum(H)[None])
+    found = indicator_measures.sizes(indicator.spectrum(H)[None])
     assert found["norm"]["mean"] == pytest.approx(float(H.norm()))
     assert found["max"]["mean"] == pytest.approx(float(torch.linalg.matrix_norm(H, 2)))
 
 
 def test_near_zero_shares_rise_with_the_threshold():
-    found = study.near_zero(torch.tensor([[1e-6, 1e-4, 0.5, 0.05]], dtype=torch.float64))
+    found = indicator_measures.near_zero(torch.tensor([[1e-6, 1e-4, 0.5, 0.05]], dtype=torch.float64))
     assert [leaf["mean"] for leaf in found.values()] == pytest.approx([25, 25, 50, 50, 50, 75])
 
 
@@ -138,8 +151,8 @@ def test_affine_distances_and_contours_are_exact():
     y = labels_of(model, x)
     J = indicator.jacobian(model, x, y)
     u = -J.sign()
-    S = study.margins(model, x, y)
-    found = study.towards(model, x, y, u, unit=1e-3, extent=4.0, reach=200.0)
+    S = robustness_measures.margins(model, x, y)
+    found = projections_measures.towards(model, x, y, u, unit=1e-3, extent=4.0, reach=200.0)
     slope = 1e-3 * J.flatten(1).abs().sum(1)
     assert np.allclose(found["contours"], (10 * slope / S).numpy())
     inside = (x + (S / slope)[:, None, None, None] * 1e-3 * u).flatten(1)
@@ -152,8 +165,8 @@ def test_planes_share_their_random_signs_and_norms():
     model = relu_network()
     x = images()
     y = labels_of(model, x)
-    planes = {name: study.plane(model, x, y, name, seed=3) for name in study.DIRECTIONS}
-    assert torch.equal(planes["random"][0], study.plane(model, x, y, "random", seed=3)[0])
+    planes = {name: projections_measures.plane(model, x, y, name, seed=3) for name in projections_measures.DIRECTIONS}
+    assert torch.equal(planes["random"][0], projections_measures.plane(model, x, y, "random", seed=3)[0])
     for u, v in planes.values():
         assert torch.allclose(u.flatten(1).norm(dim=1), torch.tensor(4.0, dtype=x.dtype))
         assert torch.allclose(v.flatten(1).norm(dim=1), torch.tensor(4.0, dtype=x.dtype))
@@ -162,7 +175,7 @@ def test_planes_share_their_random_signs_and_norms():
 def test_ways_count_what_is_reached_and_compare_image_by_image():
     random = {"distance": np.array([10.0, np.inf, 20.0]), "contours": np.array([1.0, 2.0, 4.0])}
     cw = {"distance": np.array([1.0, 2.0, 20.0]), "contours": np.array([2.0, 6.0, 16.0])}
-    values = study.ways({"random": random, "cw": cw}, reach=40.0)
+    values = projections_measures.ways({"random": random, "cw": cw}, reach=40.0)
     assert values["random"]["distance"]["reached"]["mean"] == pytest.approx(200 / 3)
     assert values["ratio"]["distance"]["cw"]["mean"] == 10
     assert values["ratio"]["contours"]["cw"]["mean"] == 3
@@ -171,12 +184,12 @@ def test_ways_count_what_is_reached_and_compare_image_by_image():
 
 def test_linear_ratio_is_that_of_an_affine_network():
     J, r = torch.tensor([3.0, -4.0, 1.0]).view(1, 1, 1, 3), torch.tensor([1.0, 1.0, -1.0]).view(1, 1, 1, 3)
-    assert study.linear_ratio(J, r)["mean"] == pytest.approx(8 / 2)
+    assert projections_measures.linear_ratio(J, r)["mean"] == pytest.approx(8 / 2)
 
 
 def test_noise_of_no_size_changes_nothing_and_of_the_whole_range_much():
     model, x = relu_network(), images()
-    found = study.noise_accuracy(model, x, labels_of(model, x), sizes=[0.0, 255.0], unit=1 / 255, seed=0)
+    found = projections_measures.noise_accuracy(model, x, labels_of(model, x), sizes=[0.0, 255.0], unit=1 / 255, seed=0)
     assert found["noise"]["clean"] == found["noise"]["noisy"]["0"] and found["paired"]["noise"]["0"]["mean"] == 0
     assert found["noise"]["noisy"]["255"]["mean"] < found["noise"]["clean"]["mean"]
     difference = found["noise"]["noisy"]["255"]["mean"] - found["noise"]["clean"]["mean"]
@@ -186,7 +199,7 @@ def test_noise_of_no_size_changes_nothing_and_of_the_whole_range_much():
 # Accuracy under attack (Tables 1 and 2).
 
 
-def flags(*rows: tuple[str, float, str]) -> study.Flags:
+def flags(*rows: tuple[str, float, str]) -> robustness_measures.Flags:
     """(attack, eps, "1101") as flags."""
     return {(attack, eps): torch.tensor([c == "1" for c in text]) for attack, eps, text in rows}
 
@@ -196,36 +209,36 @@ OTHER = flags(("clean", 0.0, "1111"), ("bim", 0.1, "1110"), ("bim", 0.2, "1110")
 
 
 def test_paired_differences_have_their_sign_and_their_place():
-    found = study.paired({"ours": OTHER, "natural": FIRST})
+    found = robustness_measures.paired({"ours": OTHER, "natural": FIRST})
     assert found["ours_minus_natural"]["bim"]["0.2"]["mean"] == 50
     assert found["ours_minus_natural"]["worst"]["0.1"]["mean"] == -50
     assert found["ours_minus_natural"]["clean"]["mean"] == 0 and list(found) == ["ours_minus_natural"]
 
 
 def test_falls_between_the_smallest_and_the_largest_eps():
-    found = study.paired({"crossentropy": FIRST, "ours": OTHER})
+    found = robustness_measures.paired({"crossentropy": FIRST, "ours": OTHER})
     assert found["decay"]["bim"]["mean"] == 50 and list(found["decay"]) == ["bim", "worst"]
     # the lead of MinMax over Ours grows by what Ours falls more
-    assert study.paired({"ours": FIRST, "minmax": OTHER})["exhaust"]["bim"]["mean"] == 50
+    assert robustness_measures.paired({"ours": FIRST, "minmax": OTHER})["exhaust"]["bim"]["mean"] == 50
 
 
 def test_gains_over_the_natural_network():
-    assert study.gains({"natural": OTHER, "ours": FIRST})["ours"]["0.1"]["mean"] == 50
+    assert robustness_measures.gains({"natural": OTHER, "ours": FIRST})["ours"]["0.1"]["mean"] == 50
 
 
 def test_numbered_sizes_are_in_rising_order():
     values = {"bim": {"0.2": 1, "0.1": 2, "0.15": {"mean": 3}}, "clean": 4}
-    assert study.numbered(values) == {"bim": {"@0": 2, "@1": {"mean": 3}, "@2": 1}, "clean": 4}
+    assert words.numbered(values) == {"bim": {"@0": 2, "@1": {"mean": 3}, "@2": 1}, "clean": 4}
 
 
 def test_gradients_vanish_where_the_loss_saturates():
     model, x = relu_network(), images()
     y = labels_of(model, x)
     # logits a hundred times larger: the loss saturates
-    found = study.vanishing({"natural": model, "steep": lambda z: 100 * model(z)}, x, y, below=1e-6)
+    found = robustness_measures.vanishing({"natural": model, "steep": lambda z: 100 * model(z)}, x, y, below=1e-6)
     assert found["natural"]["mean"] == 0 and found["steep"]["mean"] > 0
     assert found["median"]["steep"]["mean"] < found["median"]["natural"]["mean"]
-    assert study.vanishing({"natural": model}, x, y, below=1e9)["natural"]["mean"] == 100
+    assert robustness_measures.vanishing({"natural": model}, x, y, below=1e9)["natural"]["mean"] == 100
 
 
 @pytest.mark.parametrize(("score", "positive", "expected"), [
@@ -234,7 +247,7 @@ def test_gradients_vanish_where_the_loss_saturates():
     ([1.0, 2.0], [True, True], None),
 ])  # fmt: skip
 def test_auc_is_the_chance_of_the_right_order(score, positive, expected):
-    assert study.auc(torch.tensor(score), torch.tensor(positive)) == expected
+    assert intervals.auc(torch.tensor(score), torch.tensor(positive)) == expected
 
 
 def test_indicator_ranks_networks_by_their_slopes():
@@ -244,7 +257,7 @@ def test_indicator_ranks_networks_by_their_slopes():
     right = torch.ones(len(x), dtype=torch.bool)
     unbroken = {"natural": 1, "flat": 3, "flatter": 5}
     of = {name: {("clean", 0.0): right, ("worst", 0.1): torch.arange(len(x)) < n} for name, n in unbroken.items()}
-    found = study.indicators(networks, x, y, of, 0.1)
+    found = robustness_measures.indicators(networks, x, y, of, 0.1)
     assert found["spearman"]["magnitude"] == pytest.approx(1)
     assert found["mean"]["natural"]["mean"] == pytest.approx(100 * found["mean"]["flatter"]["mean"])
     # margin over slope does not see the scale of the logits
@@ -252,7 +265,7 @@ def test_indicator_ranks_networks_by_their_slopes():
 
 
 def test_quantities_that_do_not_exist_are_left_out():
-    assert study.without_gaps({"a": None, "b": {"c": None, "d": 0}, "e": [None]}) == {"b": {"d": 0}, "e": [None]}
+    assert intervals.without_gaps({"a": None, "b": {"c": None, "d": 0}, "e": [None]}) == {"b": {"d": 0}, "e": [None]}
 
 
 # In words and in a table.
@@ -265,7 +278,7 @@ def test_quantities_that_do_not_exist_are_left_out():
     ("> 128 px", "> 128 px"), (0.000123, "1.2e-04"), (12345.6, "12346"), (0.0, "0"), (7, "7"),
 ])  # fmt: skip
 def test_told_quotes_a_number_as_a_reader_wants_it(leaf, expected):
-    assert plot.told(leaf) == expected
+    assert formatted(leaf) == expected
 
 
 def interval(mean: float) -> dict:
@@ -273,7 +286,7 @@ def interval(mean: float) -> dict:
 
 
 def table_values(*sizes: str) -> dict:
-    of = {attack: {eps: interval(50.0) for eps in sizes} for attack in plot.ATTACKS}
+    of = {attack: {eps: interval(50.0) for eps in sizes} for attack in style.ATTACKS}
     return {"natural": {"clean": interval(98.0)} | of, "ours": {"clean": interval(97.0)} | of}
 
 
@@ -282,16 +295,16 @@ STATED = {"natural": {"clean": 99.1, "bim": {"0.1": 22.5, "0.2": 0.0}}}
 
 def test_table_has_the_papers_numbers_and_differences_where_comparable():
     values = table_values("0.1", "0.2")
-    html = plot.robustness_table(values, STATED, ["natural", "ours"], comparable=True)
-    assert html.count("<tr>") == 1 + 1 + 2 * len(plot.ATTACKS)
+    html = robustness_drawings.robustness_table(values, STATED, ["natural", "ours"], comparable=True)
+    assert html.count("<tr>") == 1 + 1 + 2 * len(style.ATTACKS)
     assert "paper 99.1 (-1.1)" in html and "paper 22.5 (+27.5)" in html and html.count("paper") == 3
 
 
 def test_table_gives_no_difference_between_different_sizes_or_images():
     values = table_values("0.05", "0.1")
-    html = plot.robustness_table(values, STATED, ["natural"], comparable=True)
+    html = robustness_drawings.robustness_table(values, STATED, ["natural"], comparable=True)
     assert "paper: ε = 0.1" in html and "paper 22.5<" in html and "(+" not in html
-    assert "(" not in plot.robustness_table(table_values("0.1", "0.2"), STATED, ["natural"], comparable=False)
+    assert "(" not in robustness_drawings.robustness_table(table_values("0.1", "0.2"), STATED, ["natural"], comparable=False)
 
 
 # Variants of one recipe.
@@ -302,46 +315,46 @@ def test_spread_is_the_range_over_seeds_and_needs_two():
             "ours-1": {"clean": interval(96.0), "bim": {"0.1": interval(40.0)}},
             "ours-plain": {"clean": interval(10.0), "bim": {"0.1": interval(1.0)}},
             "natural-0": {"clean": interval(99.0)}, "l1 at 500": {"clean": interval(10.0)}}  # fmt: skip
-    assert study.spread(rows) == {"ours": {"clean": {"mean": 93.0, "low": 90.0, "high": 96.0, "n": 2},
+    assert variants_measures.spread(rows) == {"ours": {"clean": {"mean": 93.0, "low": 90.0, "high": 96.0, "n": 2},
                                            "bim": {"0.1": {"mean": 25.0, "low": 10.0, "high": 40.0, "n": 2}}}}  # fmt: skip
 
 
 def test_seed_differences_average_equal_seeds_on_equal_images():
     of = {"ours-0": OTHER, "ours-1": FIRST, "crossentropy-0": FIRST, "crossentropy-1": FIRST}
-    found = study.seed_differences(of, "ours", "crossentropy")
+    found = variants_measures.seed_differences(of, "ours", "crossentropy")
     # two of four images gained on one of two seeds; two lost in the worst case
     assert found["bim"]["0.2"]["mean"] == 25 and found["worst"]["0.1"]["mean"] == -25 and found["clean"]["mean"] == 0
     assert found["bim"]["0.2"]["unit"] == "points" and found["bim"]["0.2"]["n"] == 4
-    assert study.seed_differences({"ours-0": OTHER, "crossentropy-0": FIRST}, "ours", "crossentropy") == {}
+    assert variants_measures.seed_differences({"ours-0": OTHER, "crossentropy-0": FIRST}, "ours", "crossentropy") == {}
     del of["crossentropy-1"]
-    assert study.seed_differences(of, "ours", "crossentropy") == {}
+    assert variants_measures.seed_differences(of, "ours", "crossentropy") == {}
 
 
 def test_ways_of_attacking_an_affine_network_are_told_by_its_margin():
     network = linear(torch.tensor([[1.0, -0.5] * 8, [-0.3, 0.7] * 8], dtype=torch.float64))
     x = images(40)
     y = labels_of(network, x)
-    found = study.protocols(network, x, y, eps=[0.01, 0.05], step_size=0.05, steps=3, long_steps=12)
+    found = protocol_measures.protocols(network, x, y, eps=[0.01, 0.05], step_size=0.05, steps=3, long_steps=12)
     assert list(found) == [f"{way}_{name}" for name in ("bim", "cw") for way in ("last", "any", "small", "long", "start")]
-    reach = study.margins(network, x, y) / indicator.jacobian(network, x, y).flatten(1).abs().sum(1)
+    reach = robustness_measures.margins(network, x, y) / indicator.jacobian(network, x, y).flatten(1).abs().sum(1)
     for k, eps in enumerate((0.01, 0.05)):
         # with two classes S falls by eps |J|_1 at the corner, which three steps of eps/4 do not reach
         left, three_quarters = (100 * float((reach > part * eps).double().mean()) for part in (1, 0.75))
         assert {found[f"{way}_{name}"][k]["mean"] for way in ("last", "any", "long") for name in ("bim", "cw")} == {left}
         assert found["small_bim"][k]["mean"] == three_quarters >= found["start_bim"][k]["mean"] >= left
         assert 0 < left < three_quarters
-    table = plot.protocol_table({"ours": {way: {"0.01": row[0]} for way, row in found.items()}}, steps=3, long_steps=12,
-                                step="0.05")  # fmt: skip
+    rows = {"ours": {way: {"0.01": row[0]} for way, row in found.items()}}
+    table = protocol_drawings.protocol_table(rows, steps=3, long_steps=12, step="0.05")
     assert table.count("<tr>") == 11 and "12 smaller steps, random start, margin" in table
 
 
 def test_variants_have_a_row_each_and_a_name_each():
     values = table_values("0.1", "0.2")
-    html = plot.variants_table(values, {"natural": "Natural", "ours": "500 ‖∇S‖₁"}, unit="/255")
-    assert html.count("<tr>") == 3 and html.count("<td>") == 2 * (1 + 2 * len(plot.ATTACKS))
+    html = variants_drawings.variants_table(values, {"natural": "Natural", "ours": "500 ‖∇S‖₁"}, unit="/255")
+    assert html.count("<tr>") == 3 and html.count("<td>") == 2 * (1 + 2 * len(style.ATTACKS))
     assert "500 ‖∇S‖₁" in html and "ε = 0.2/255" in html
-    assert plot.seed_label("ours+advtrain-2") == "Ours+AdvTrain, seed 2" and plot.seed_label("minmax") == "MinMax"
-    figure = plot.clean_against_worst(values, {"natural": "Natural", "ours": "Ours"}, eps="0.2")
+    assert style.seed_label("ours+advtrain-2") == "Ours+AdvTrain, seed 2" and style.seed_label("minmax") == "MinMax"
+    figure = variants_drawings.clean_against_worst(values, {"natural": "Natural", "ours": "Ours"}, eps="0.2")
     assert len(figure.axes[0].containers) == 2 and "ε = 0.2" in texts(figure)
 
 
@@ -363,7 +376,7 @@ def test_hessians_share_one_scale_and_zeros_say_so():
     H = np.diag([1.0, 1e-9, -2.0, 0.5])
     kinds = {"ReLU": np.zeros((4, 4)), "softplus": H, "loss": 1e-9 * H}
     J = {role: size * np.ones((1, 2, 2)) for role, size in (("natural", 2.0), ("robust", 1.0))}
-    figure = plot.derivatives(np.ones((1, 2, 2)), {role: role for role in J}, J, dict.fromkeys(J, kinds))
+    figure = indicator_drawings.derivatives(np.ones((1, 2, 2)), {role: role for role in J}, J, dict.fromkeys(J, kinds))
     drawn = [ax.images[0] for ax in figure.axes if ax.images]
     assert {image.get_clim() for image in drawn if image.get_cmap().name == "RdBu_r"} == {(-2.0, 2.0)}
     assert {image.get_clim() for image in drawn if image.get_cmap().name == "magma_r"} == {(2e-6, 2.0)}
@@ -372,7 +385,7 @@ def test_hessians_share_one_scale_and_zeros_say_so():
 
 def test_near_zero_curves_reach_every_entry():
     entries = {"natural": np.array([0.5, -1.0, 2.0, 4.0]), "robust": np.array([1e-3, 1e-2, 0.1, 1.0])}
-    figure = plot.near_zero_curves({"J": entries, "λ": entries}, {"J": {"natural": 1.1}}, {"J": 0.5})
+    figure = indicator_drawings.near_zero_curves({"J": entries, "λ": entries}, {"J": {"natural": 1.1}}, {"J": 0.5})
     line = figure.axes[0].lines[0]
     assert line.get_xdata().tolist() == [0.5, 1, 2, 4] and line.get_ydata().tolist() == [25, 50, 75, 100]
     assert texts(figure).count("paper: 1.1 %") == 1
@@ -380,15 +393,15 @@ def test_near_zero_curves_reach_every_entry():
 
 def test_distributions_name_every_network_and_matrix():
     spectra = {"softplus": {"natural": np.array([[-3.0, 1.0, 2.0]]), "robust": np.ones((1, 3))}}
-    figure = plot.distributions({"natural": np.linspace(-1, 1, 50), "robust": np.zeros(50)}, spectra)
+    figure = indicator_drawings.distributions({"natural": np.linspace(-1, 1, 50), "robust": np.zeros(50)}, spectra)
     assert figure.axes[1].lines[0].get_ydata().tolist() == [3, 2, 1]
     assert all(name in texts(figure) for name in ("natural, softplus", "robust, softplus", "rank of the eigenvalue"))
 
 
 def test_accuracy_curves_start_at_the_clean_accuracy():
-    figure = plot.accuracy_curves(table_values("0.1", "0.2"), ["natural", "ours"], unit="/255", stated=STATED)
+    figure = robustness_drawings.accuracy_curves(table_values("0.1", "0.2"), ["natural", "ours"], unit="/255", stated=STATED)
     assert [ax.get_title() for ax in figure.axes] == [
-        title for attack, title in plot.ATTACKS.items() if attack != "several"
+        title for attack, title in style.ATTACKS.items() if attack != "several"
     ]
     line = figure.axes[0].lines[0]
     assert line.get_xdata().tolist() == [0, 0.1, 0.2] and line.get_ydata().tolist() == [98, 50, 50]
@@ -399,7 +412,7 @@ def test_accuracy_curves_start_at_the_clean_accuracy():
 
 def test_indicator_ranks_have_a_point_for_each_network():
     of = {"natural": interval(4.0), "ours": interval(2.5)}
-    figure = plot.indicator_ranks({"mean": of, "distance": of}, {name: interval(50.0) for name in of})
+    figure = robustness_drawings.indicator_ranks({"mean": of, "distance": of}, {name: interval(50.0) for name in of})
     assert [len(ax.containers) for ax in figure.axes] == [2, 2]
 
 
@@ -411,15 +424,15 @@ MASKING = (
 
 def test_masking_table_has_a_row_for_each_check_and_a_column_for_each_network():
     row = dict.fromkeys(MASKING, 1.25)
-    html = plot.masking_table({"natural": row, "ours": row})
+    html = robustness_drawings.masking_table({"natural": row, "ours": row})
     assert html.count("<tr>") == 10 and html.count("<td>1.2</td>") == 18
 
 
 def test_the_cascade_s_tables_name_every_stage():
     broken = {"0.1": {stage.name: 2.5 for stage in cascade.CASCADE} | {"several": 0.0}}
-    html = plot.cascade_table({"ours": {"broken": broken}}, "0.1")
+    html = robustness_drawings.cascade_table({"ours": {"broken": broken}}, "0.1")
     assert html.count("<tr>") == 2 + len(cascade.CASCADE) and html.count("2.5") == len(cascade.CASCADE)
-    html = plot.stages_table(cascade.CASCADE)
+    html = strong.stages_table(cascade.CASCADE)
     assert html.count("<tr>") == 1 + len(cascade.CASCADE) and "nearest first" in html
 
 
@@ -427,19 +440,19 @@ def test_strengths_are_dots_on_a_line_for_each_network_and_size():
     sizes = {eps: interval(50.0) for eps in ("0.1", "0.2")}
     row = dict.fromkeys(("bim", "several", "worst"), sizes)
     rows = {"grey-natural": row, "grey-ours": row | {"autoattack": {"0.1": interval(40.0)}}}
-    figure = plot.strong_dots(rows, {0: ""}, dict.fromkeys(rows, 0))
+    figure = strong.strong_dots(rows, {0: ""}, dict.fromkeys(rows, 0))
     (ax,) = figure.axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Natural, 0.1", "Natural, 0.2", "Ours, 0.1", "Ours, 0.2"]
     assert len(ax.containers) == 4 * 3 + 1
     both = {"grey-natural": {}, "grey-ours": {"0.1": {"autoattack_alone": 1, "worst_alone": 7}}}
-    html = plot.agreement_table(rows, both, {0: ""}, dict.fromkeys(rows, 0))
+    html = strong.agreement_table(rows, both, {0: ""}, dict.fromkeys(rows, 0))
     assert html.count("<tr>") == 5 and "<td>7</td>" in html
 
 
 def projected() -> dict[str, np.ndarray]:
     axis = np.linspace(-2, 2, 5)
     arrays = {"axis": axis, "image": np.full((3, 4, 4), 0.5), "label": np.array([1])}
-    for way in study.DIRECTIONS:
+    for way in projections_measures.DIRECTIONS:
         S = 1.0 - axis[None, :] + 0 * axis[:, None]
         arrays |= {f"decision/{way}": S, f"loss/{way}": np.exp(-S), f"u/{way}": np.ones((3, 4, 4))}
         arrays |= {f"landed/{way}": np.ones((3, 4, 4)), f"label/{way}": np.array([2])}
@@ -448,14 +461,14 @@ def projected() -> dict[str, np.ndarray]:
 
 
 def test_projections_show_distances_and_labels():
-    figure = plot.projections(projected(), reach=9.0, names=("cat", "dog", "frog"))
+    figure = projections_drawings.projections(projected(), reach=9.0, names=("cat", "dog", "frog"))
     said = texts(figure)
     assert said.count("1.0") >= 8 and said.count("> 9") == 8 and said.count("dog") == 4 and said.count("frog") == 4
-    assert all(name in said for name in plot.WAYS.values())
+    assert all(name in said for name in projections_drawings.WAYS.values())
 
 
 def test_distance_curves_end_at_the_share_that_is_reached():
-    figure = plot.distance_curves({"cw": np.array([1.0, 3.0, np.inf, np.inf])}, reach=10.0)
+    figure = projections_drawings.distance_curves({"cw": np.array([1.0, 3.0, np.inf, np.inf])}, reach=10.0)
     line = figure.axes[0].lines[0]
     assert line.get_xdata().tolist() == [0, 1, 3, 10] and line.get_ydata().tolist() == [0, 25, 50, 50]
 
@@ -463,7 +476,7 @@ def test_distance_curves_end_at_the_share_that_is_reached():
 def test_osculating_circle_is_drawn_as_a_circle():
     t = np.linspace(-1, 1, 21)
     drawn = {"t": t, "smooth": t**2, "relu": abs(t), "point": (0.0, 0.0), "slope": 0.0}
-    figure = plot.osculating(drawn, indicator.osculating_circle(0.0, 0.0, 0.0, 2.0), units=("1", "1"))
+    figure = curvature.osculating(drawn, indicator.osculating_circle(0.0, 0.0, 0.0, 2.0), units=("1", "1"))
     (circle,) = figure.axes[0].patches
     assert (circle.center, circle.radius) == ((0, 0.5), 0.5) and figure.axes[0].get_aspect() == 1
     assert "R = 0.50" in texts(figure)

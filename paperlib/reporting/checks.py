@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from paperlib.evaluate import wilson
+from paperlib.intervals import wilson
 from paperlib.objective import decision, right
 from paperlib.reporting.wrap import NetworkError, Wrapped, fitting_batch
 from paperlib.state import check_batch, evaluating, modules_of, reject

@@ -51,7 +51,7 @@ def add_surface(commands, stored: object = None) -> None:
     """``surface``: the decision surface around one image, as a picture."""
 
     def run(options) -> None:
-        from paperlib import plot
+        from paperlib.drawings import plane as drawings
         from paperlib.reporting import own
 
         model, dataset, images = read_own(options, suffixes=own.PICTURES)
@@ -61,7 +61,7 @@ def add_surface(commands, stored: object = None) -> None:
         )  # fmt: skip
         path = Path(options.out)
         with files.scratch(path.parent, f".{path.name}") as folder:
-            made = plot.save_plane(
+            made = drawings.save_plane(
                 plane, folder / path.name, objective=options.objective, pixel_scale=dataset.pixel_scale, blind=plane.blind
             )
             made.replace(path)

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import paperlib
-from paperlib import data, evaluate, indicator, surface
+from paperlib import data, evaluate, indicator, intervals, surface
 from paperlib.cascade import LEVELS
 from paperlib.evaluation import evaluation
 from paperlib.objective import SURFACES
@@ -239,7 +239,7 @@ def indicators(model: Callable, dataset: data.Dataset, split: data.Split, *, eps
     report["linear_distance"] = report["linear_distance"] * dataset.pixel_scale
     medians = {name: _median(name, column, dataset, notes) for name, column in report.items()}
     n = len(robust) + int((~found.finite).sum())
-    share = evaluate.wilson(int(robust.sum()), n) | {"eps": e, "unit_of_eps": unit(dataset)}
+    share = intervals.wilson(int(robust.sum()), n) | {"eps": e, "unit_of_eps": unit(dataset)}
     return medians | {"linear_robust": share, "notes": told(notes),
                       "made_of": provenance(found, dataset, split, eps=e, seed=seed, of=of)}  # fmt: skip
 
@@ -253,7 +253,7 @@ def _median(name: str, column: Tensor, dataset: data.Dataset, notes: list[Note])
         if broken == len(column):
             raise NetworkError(f"{sentence}; allowed are finite numbers")
         notes.append(Note("not finite", f"{sentence}: left out of its median"))
-    interval = evaluate.median_interval(column[finite])
+    interval = intervals.median_interval(column[finite])
     return {"median": interval.pop("mean"), **interval, "unit": UNITS.get(name, unit(dataset))}
 
 

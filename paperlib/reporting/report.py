@@ -43,8 +43,8 @@ class Report:
 
     def save(self, path: str | Path) -> Path:
         """Writes the page at ``path`` and every number beside it, under the same name with ``.json``; returns ``path``."""
+        from paperlib.files import write_atomic
         from paperlib.reporting import page
-        from press.run.pipeline import write_atomic
 
         path = Path(path)
         reject(path.suffix.lower() not in (".html", ".htm"), f"out is {path}; allowed is a file name that ends in .html")

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from paperlib import cascade, evaluate, fingerprint, indicator, oracle
+from paperlib import cascade, evaluate, fingerprint, indicator, intervals, oracle
 from paperlib.reporting import examples, references
 from paperlib.reporting.pieces import Pieces, Progress
 from paperlib.reporting.wrap import Wrapped
@@ -110,14 +110,15 @@ class Trial:
         finite = self.logits.isfinite().all(1)[:n]
         right = (self.logits[:n].argmax(1) == self.y[:n]) & finite
         worst = {
-            self.asked.key(size): evaluate.accuracy(unbroken[e]) | {"broken_by": _counts(by[e], names)}
+            self.asked.key(size): intervals.accuracy(unbroken[e]) | {"broken_by": _counts(by[e], names)}
             for e, size in enumerate(self.sizes)
         }
         values = self._settings(n, plan, finite)
         values["data"]["no_gradient"] = (finite.cpu() & torch.from_numpy(parts["telling"] == 0)).nonzero()[:, 0].tolist()
         values |= {
-            "clean": evaluate.accuracy(right), "worst": worst, "stages": list(names), "indicator": self._parts(parts, right),
-            "examples": shown, "masking": {k: float(v) for k, v in masking.items()}, "masking_images": int(plan["masking"]),
+            "clean": intervals.accuracy(right), "worst": worst, "stages": list(names),
+            "indicator": self._parts(parts, right), "examples": shown,
+            "masking": {k: float(v) for k, v in masking.items()}, "masking_images": int(plan["masking"]),
             "autoattack": self._autoattack(n, unbroken), "last_size": self.asked.key(self.sizes[-1]), "last_round": last,
         }  # fmt: skip
         return values, pictures
@@ -255,10 +256,10 @@ class Trial:
         found = {"images": int(kept.sum()), "left_out": {"wrong": int((~right).sum()), "no_gradient": int((~telling).sum())},
                  "parts": {}}  # fmt: skip
         if kept.any():
-            found["linear_robust"] = evaluate.wilson(int(parts["linear_robust"][kept].sum()), int(kept.sum()))
+            found["linear_robust"] = intervals.wilson(int(parts["linear_robust"][kept].sum()), int(kept.sum()))
             for name in references.PARTS:
                 column = torch.from_numpy(parts[name][kept])
-                found["parts"][name] = evaluate.median_interval(column) | references.quantiles(column) | _histogram(column)
+                found["parts"][name] = intervals.median_interval(column) | references.quantiles(column) | _histogram(column)
         return found
 
     def _examples(self, n: int, by: Tensor, parts: dict, grid: int) -> tuple[dict, dict]:
@@ -304,7 +305,7 @@ class Trial:
         flags = oracle.autoattack(self.network, self.x[:n], self.y[:n], eps=self.asked.eps, seed=self.asked.seed,
                                   store=self.pieces.folder, of=self.of, progress=self.bar.shown).cpu()  # fmt: skip
         ours = unbroken[self.sizes.index(self.asked.eps)]
-        return evaluate.accuracy(flags) | {
+        return intervals.accuracy(flags) | {
             "only_it_broke": int((ours & ~flags).sum()),
             "only_ours": int((flags & ~ours).sum()),
         }

@@ -19,11 +19,12 @@ from pathlib import Path
 import jinja2
 
 from paperlib import files, fingerprint, names
+from paperlib.numbers import formatted, is_interval, leaf_at, leaves
 from paperlib.refusal import Refusal
 from press.page import findings
 from press.page.library import library
 from press.plan import experiments
-from press.plan.experiments import ROOT, Artifact, ExperimentError, build_dir
+from press.plan.experiments import ROOT, Artifact, ExperimentError, build_dir, text_keys
 from press.run import pipeline
 
 ABSENT = "not in this edition"
@@ -49,7 +50,7 @@ class Numbers:
         self.profile, self.alone = profile, alone
         self.here = _values(build_dir(profile) / "results", experiments.keys(profile))
         self.edition = _values(findings.edition_dir() / "results", list(experiments.load()["artifacts"]))
-        self.stated = _text_keys(experiments.read_yaml(ROOT / "book" / "paper_numbers.yml") or {})
+        self.stated = text_keys(experiments.read_yaml(ROOT / "book" / "paper_numbers.yml") or {})
         self.folder = findings.edition_dir()
 
     def value(self, artifact: str, *keys: str) -> str:
@@ -160,77 +161,16 @@ def _named(artifact: str) -> dict:
 
 def _values(folder: Path, keys: list[str]) -> dict[str, dict]:
     paths = {key: folder / f"{key}.json" for key in keys}
-    return {key: _text_keys(_record(path)["values"]) for key, path in paths.items() if path.is_file()}
+    return {key: text_keys(_record(path)["values"]) for key, path in paths.items() if path.is_file()}
 
 
 def _record(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _text_keys(node: object) -> object:
-    if isinstance(node, dict):
-        return {str(key): _text_keys(item) for key, item in node.items()}
-    return node
-
-
 def _found(values: dict, artifact: str, keys: tuple, absent: str) -> str:
     node = leaf_at(values.get(artifact, {}), keys)
     return absent if node is None or node == {} else formatted(node)
-
-
-def leaf_at(node: object, keys: tuple | list) -> object:
-    """What lies at the path ``keys`` below ``node``, None where nothing does.
-
-    ``@1`` is the second key of a level of numbers in increasing order: epsilons differ between profiles.
-    """
-    for key in map(str, keys):
-        node = _step(node, key)
-    return node
-
-
-def _step(node: object, key: str) -> object:
-    if not isinstance(node, dict):
-        return None
-    if re.fullmatch(r"@\d+", key):
-        if not all(re.fullmatch(r"[\d.]+", name) for name in node):
-            raise ExperimentError(f"{key} counts numbers in increasing order, but the keys there are {', '.join(node)}")
-        key = dict(enumerate(sorted(node, key=float))).get(int(key[1:]))
-    return node.get(key)
-
-
-def formatted(leaf: object) -> str:
-    """A number with three significant digits, an interval as ``98.4 % [97.9, 98.8]`` (or in its own ``unit``).
-
-    >>> formatted({"mean": 98.4, "low": 97.91, "high": 98.8, "n": 450}), formatted(0.012345), formatted(12345)
-    ('98.4 % [97.9, 98.8]', '0.0123', '12345')
-    """
-    if _is_interval(leaf):
-        percent = "unit" not in leaf
-        low, mean, high = (f"{leaf[key]:.1f}" if percent else _number(leaf[key]) for key in ("low", "mean", "high"))
-        unit = "%" if percent else leaf["unit"]
-        return f"{mean} {unit} [{low}, {high}]".replace("  ", " ")
-    if isinstance(leaf, dict):
-        raise ExperimentError(f"a group of numbers was asked for as one; it has the keys {', '.join(leaf)}")
-    if isinstance(leaf, list):
-        return ", ".join(map(formatted, leaf))
-    return _number(leaf)
-
-
-def _is_interval(leaf: object) -> bool:
-    return isinstance(leaf, dict) and {"mean", "low", "high"} <= leaf.keys()
-
-
-def _number(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return str(value)
-
-
-def leaves(node: object, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], object]:
-    """All numbers, words and intervals below ``node`` by their path; lists and nothings are left out."""
-    if isinstance(node, dict) and not _is_interval(node):
-        return {key: leaf for name, item in node.items() for key, leaf in leaves(item, (*path, name)).items()}
-    return {} if node is None or isinstance(node, list) else {path: node}
 
 
 # --- cells appended to a figure's page -------------------------------------------------------------------------------
@@ -380,7 +320,7 @@ def as_csv(values: dict) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["quantity", "value", "low", "high", "n"])
     for path, leaf in leaves(values).items():
-        interval = leaf if _is_interval(leaf) else {"mean": leaf}
+        interval = leaf if is_interval(leaf) else {"mean": leaf}
         writer.writerow([".".join(path), *(interval.get(name, "") for name in ("mean", "low", "high", "n"))])
     return stream.getvalue()
 
@@ -480,7 +420,7 @@ def filled(text: str, numbers: Numbers, where: str) -> str:
         return environment.from_string(text).render()
     except jinja2.TemplateSyntaxError as error:
         raise BookError(f"{where}, line {error.lineno}: {error.message}") from error
-    except (jinja2.UndefinedError, ExperimentError) as error:
+    except (jinja2.UndefinedError, Refusal) as error:
         raise BookError(f"{where}: {error}") from error
 
 

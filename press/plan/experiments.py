@@ -137,10 +137,22 @@ def paper_place(key: str) -> str:
     return load()["artifacts"].get(key, {}).get("place", "")
 
 
-def words(key: str) -> object:
-    """What ``book/figures.yml`` says of an artifact, if anything: its notebook prints it."""
-    path = ROOT / "book" / "figures.yml"
-    return read_yaml(path).get(key) if path.is_file() else None
+def stated(key: str) -> dict:
+    """The paper's numbers for an artifact, from ``book/paper_numbers.yml``; empty where it gives none."""
+    path = ROOT / "book" / "paper_numbers.yml"
+    return text_keys((read_yaml(path) or {}).get(key) or {}) if path.is_file() else {}
+
+
+def text_keys(node: object) -> object:
+    """Nested mappings with every key as text, as a record has them."""
+    if isinstance(node, dict):
+        return {str(key): text_keys(item) for key, item in node.items()}
+    return node
+
+
+def words_path(key: str) -> Path:
+    """The words of an artifact's page: ``book/figures/<key>.md``."""
+    return ROOT / "book" / "figures" / f"{key}.md"
 
 
 def recipe(profile: str, name: str):
@@ -265,8 +277,8 @@ def check(profile: str) -> None:
         check_parameters(spec.notebook, spec.parameters, where=f" of artifact {key} ({profile})")
         for name in spec.models.values():
             recipe(profile, name)
-        if words(key) is None and (ROOT / "book" / "figures.yml").is_file():
-            raise ExperimentError(f"artifact {key} has no words in book/figures.yml, which its page needs")
+        if (ROOT / "book" / "figures").is_dir() and not words_path(key).is_file():
+            raise ExperimentError(f"artifact {key} has no words in book/figures/{key}.md, which its page needs")
     for name in _mapping((load().get("searches") or {}).get(column(profile)), f"searches of profile {profile}"):
         # imported late, as the recipe is
         from press.run import search

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from paperlib import fingerprint
 from paperlib.files import archive_path, file_hash, made, scratch, write_atomic
 from paperlib.fingerprint import code_digest, digest, module_paths
 from paperlib.refusal import Refusal
@@ -216,8 +218,8 @@ def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
     """Executes an artifact's notebook and publishes notebook and results; returns the notebook.
 
     Without ``folder`` they go to the profile's ``notebooks`` and ``results``. A failed notebook stays readable under
-    ``logs``. Nothing runs when they were made of the same code, parameters, data and weights already; models that are
-    not there, or are of another recipe or other data, are trained first.
+    ``logs``. Nothing runs when they were made of the same code, parameters, data and weights already, and nothing is
+    measured when the record was; models that are not there, or are of another recipe or other data, are trained first.
     """
     place = build_dir(spec.profile)
     results, notebooks = (folder, folder) if folder else (place / "results", place / "notebooks")
@@ -229,23 +231,65 @@ def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
         if not is_trained(model, spec.profile):
             train(model, spec.profile)
     with lock(spec.profile, f"execute-{name}"):
-        made_of = _execution_fingerprint(spec)
-        if not (_made_of(target) == made_of and (results / f"{spec.key}.json").is_file()):
+        record, measured_of = results / f"{spec.key}.json", measurement(spec)
+        made_of = drawing(spec, measured_of)
+        if not (_made_of(target) == made_of and is_measured(record, measured_of)):
             log = place / "logs" / f"{name}.ipynb"
             with scratch(place / "tmp", name) as out:
-                _run_notebook(spec, out, log)
+                if is_measured(record, measured_of):
+                    _copy_record(record, out)
+                run_notebook(spec, out, log)
                 _publish(spec, out, log, results, target, made_of)
     return target
 
 
-def _execution_fingerprint(spec: Artifact) -> str:
-    hashes = {}
-    for role, model in spec.models.items():
-        of_weights = hashlib.sha256(weights(model, spec.profile).read_bytes()).hexdigest()
-        # other test images leave the weights as they are
-        hashes[role] = [of_weights, data(data_of(model, spec.profile), spec.profile)["sha256"]]
-    code = code_digest(module_paths(notebook_source(spec.notebook)))
-    return digest(spec.injected, experiments.words(spec.key), notebook_cells(spec.notebook), hashes, code)
+def measurement(spec: Artifact) -> str:
+    """What a record is made of: the code that measures, the parameters that it takes, weights and data.
+
+    Empty for a notebook without a module in ``paperlib.measures``, which measures in its own cells.
+    """
+    module = f"paperlib.measures.{spec.notebook}"
+    if not fingerprint.exists(module):
+        return ""
+    parameters = experiments.notebook_parameters(spec.notebook) | spec.parameters
+    taken = {name: parameters[name] for name in fingerprint.keywords(module, "measure") if name in parameters}
+    return digest(spec.notebook, taken, _inputs(spec), fingerprint.code_of(module))
+
+
+def _inputs(spec: Artifact) -> dict[str, list[str]]:
+    """The hashes of weights and data of every role."""
+    # other test images leave the weights as they are
+    return {
+        role: [file_hash(weights(model, spec.profile)), data(data_of(model, spec.profile), spec.profile)["sha256"]]
+        for role, model in spec.models.items()
+    }
+
+
+def drawing(spec: Artifact, measured_of: str) -> str:
+    """What an executed notebook is made of: its record, code that draws, cells, parameters, and the paper's numbers, which
+    some of them show."""
+    cells, stated = notebook_cells(spec.notebook), experiments.stated(spec.key)
+    inputs = {} if measured_of else _inputs(spec)
+    return digest(measured_of, spec.injected, cells, stated, inputs, code_digest(code_paths(spec.notebook)))
+
+
+def code_paths(notebook: str) -> list[Path]:
+    """The files of the code that a notebook runs: what its cells import, and what it measures with."""
+    return module_paths(f"{notebook_source(notebook)}\nimport paperlib.measures.{notebook}")
+
+
+def is_measured(record: Path, made_of: str) -> bool:
+    """Whether a record of this measurement lies there."""
+    try:
+        return json.loads(record.read_text(encoding="utf-8")).get("made_of", "") == made_of
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _copy_record(record: Path, folder: Path) -> None:
+    for path in (record, record.with_suffix(".npz")):
+        if path.is_file():
+            shutil.copy(path, folder)
 
 
 def _made_of(notebook: Path) -> str | None:
@@ -254,7 +298,8 @@ def _made_of(notebook: Path) -> str | None:
     return json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("paperlib", {}).get("made_of")
 
 
-def _run_notebook(spec: Artifact, out: Path, log: Path) -> None:
+def run_notebook(spec: Artifact, out: Path, log: Path) -> None:
+    """Executes an artifact's notebook with its results in the folder ``out``; ``log`` is the executed notebook."""
     import papermill
 
     made(log.parent)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from paperlib.files import replacing, write_atomic
 from paperlib.provenance import environment, git_commit, plain
 from press.plan import experiments
 
@@ -34,42 +35,32 @@ class Run:
 
     def dataset(self, dataset, n: int):
         """Note a data set and how many of its images were used; any after the first stand in its ``others``."""
-        entry = {"name": dataset.name, "sha256": dataset.sha256, "n": n}
+        entry = {"name": dataset.name, "sha256": dataset.sha256, "n": n, "pixel_scale": dataset.pixel_scale}
         if self.data is None:
             self.data = entry
         else:
             self.data.setdefault("others", []).append(entry)
 
-    def write(self, values: dict, **arrays) -> dict:
+    def write(self, values: dict, *, made_of: str = "", **arrays) -> dict:
         """Write the record, and the arrays beside it, each in one piece; returns the record.
 
-        Raises ValueError for values that JSON cannot hold (NaN is written as null).
+        ``made_of`` tells whether it would be measured anew. Raises ValueError for values that JSON cannot hold (NaN is
+        written as null).
         """
         record = {
             "artifact": self.artifact, "paper": experiments.paper_place(self.artifact), "profile": self.profile,
             "parameters": plain(self.parameters), "data": self.data, "models": self.models, "seeds": plain(self.seeds),
             "environment": environment(), "git_commit": git_commit(),
             "started": self.started.isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - self._clock, 2), "values": plain(values),
+            "seconds": round(time.perf_counter() - self._clock, 2), "made_of": made_of, "values": plain(values),
         }  # fmt: skip
         text = json.dumps(record, indent=1, allow_nan=False) + "\n"  # before anything is written: it may refuse
-        self.folder.mkdir(parents=True, exist_ok=True)
+        beside = self.folder / f"{self.artifact}.npz"
         if arrays:
-            partial = self.folder / f".{self.artifact}.partial.npz"
-            np.savez_compressed(partial, **{name: np.asarray(array) for name, array in arrays.items()})
-            partial.replace(self.folder / f"{self.artifact}.npz")
-        partial = self.folder / f".{self.artifact}.partial.json"
-        partial.write_text(text)
-        partial.replace(self.folder / f"{self.artifact}.json")
+            with replacing(beside) as stream:
+                np.savez_compressed(stream, **{name: np.asarray(array) for name, array in arrays.items()})
+        else:
+            beside.unlink(missing_ok=True)
+        # last: it says that the measurement is whole
+        write_atomic(self.folder / f"{self.artifact}.json", text)
         return record
-
-
-def read(path: Path) -> dict:
-    """A record that ``Run.write`` wrote. Raises ValueError, naming the file, if it is none."""
-    try:
-        record = json.loads(Path(path).read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a readable record ({error})") from error
-    if not isinstance(record, dict) or not {"artifact", "values", "models"} <= set(record):
-        raise ValueError(f"{path} is not a record: it lacks artifact, models or values")
-    return record

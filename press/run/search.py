@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from paperlib import files
-from paperlib.evaluate import accuracy, correct, survivors
+from paperlib.evaluate import correct, survivors
+from paperlib.intervals import accuracy
 from paperlib.state import reject
 from press.plan import experiments
 from press.run import pipeline, zoo

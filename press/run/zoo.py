@@ -5,7 +5,6 @@ the weights' hash). Training runs under a file lock, so that two processes never
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -13,33 +12,16 @@ import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from paperlib import data, provenance
 from paperlib.files import file_hash
 from paperlib.refusal import Refusal
-from paperlib.train import Recipe, fit, untrained
+from paperlib.train import Recipe, Trained, fit, untrained
 from press.plan import experiments
 
 
 class ZooError(Refusal):
     """A checkpoint that is truncated, foreign or does not fit its card; the message names the file."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A network in eval mode with what made it."""
-
-    name: str
-    model: nn.Module
-    recipe: Recipe
-    dataset: data.Dataset
-    card: dict
-
-    @property
-    def sha256(self) -> str:
-        """Of the checkpoint file."""
-        return self.card["sha256"]
 
 
 def path_of(name: str, profile: str) -> Path:

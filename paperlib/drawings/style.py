@@ -1,0 +1,110 @@
+"""One style for the whole book: settings, colours, markers, tables, and figures as a notebook's output."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from paperlib import names
+from paperlib.names import COLOURS, MARKERS, METHODS
+
+STYLE = {
+    "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": "tight", "savefig.facecolor": "white",
+    "font.size": 16, "axes.titlesize": 17, "axes.labelsize": 16, "xtick.labelsize": 14, "ytick.labelsize": 14,
+    "legend.fontsize": 14, "lines.linewidth": 2.0, "axes.spines.top": False, "axes.spines.right": False,
+    "image.interpolation": "nearest", "axes.grid": False, "svg.hashsalt": "paperlib",
+}  # fmt: skip
+
+
+def colour(role: str) -> str:
+    """The role's colour; grey for a role of the reader's own."""
+    return COLOURS.get(role, "#666666")
+
+
+def marker(role: str) -> str:
+    return MARKERS.get(role, "o")
+
+
+@contextmanager
+def book() -> Iterator[None]:
+    """The book's matplotlib settings inside the block."""
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def shown(figure: Figure, alt: str = "") -> "Image":
+    """The figure as a notebook's output: a PNG without date or version, so that the same run gives the same bytes."""
+    from IPython.display import Image
+
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
+    plt.close(figure)
+    return Image(stream.getvalue(), alt=alt)
+
+
+ROLES = {"natural": "natural network", "robust": "robust network", "ours": "network “Ours”"}
+
+
+def step_words(unit: float, pixel_scale: int) -> str:
+    """A step of the axes: ``0.05`` on grey images, ``1/255`` on colour."""
+    return f"{unit:g}" if pixel_scale == 1 else f"{unit:g}/{pixel_scale}"
+
+
+def finished(figure: Figure) -> Figure:
+    """The figure with its ticks made while the book's style still holds."""
+    figure.canvas.draw()
+    return figure
+
+
+def picture(ax: Axes, image: Float[np.ndarray, "c h w"], title: str = "") -> None:
+    """An image in [0, 1], grey or colour, without axes."""
+    grey = len(image) == 1
+    ax.imshow(image[0] if grey else image.transpose(1, 2, 0).clip(0, 1), cmap="gray" if grey else None, vmin=0, vmax=1)
+    bare(ax, title)
+
+
+def bare(ax: Axes, title: str = "") -> None:
+    ax.set(xticks=[], yticks=[], title=title)
+    ax.spines[:].set_visible(True)
+    ax.spines[:].set_color("#999999")
+
+
+ATTACKS = {"worst": "worst case"} | names.ATTACKS | {"several": "these three and PGD"}
+
+
+def seed_label(role: str) -> str:
+    """``ours-1`` as a reader sees it: Ours, seed 1."""
+    method, _, seed = role.partition("-")
+    return METHODS.get(method, method) + (f", seed {seed}" if seed else "")
+
+
+def table(head: str, body: str) -> str:
+    """A table in a box that scrolls, for it may be wider than a phone."""
+    table = f'<table class="table"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div style="overflow-x: auto">{table}</div>'
+
+
+def places(sizes: list[str], theirs: list[str]) -> list[tuple[str, str]]:
+    """Each eps with the paper's in the same place, or with nothing."""
+    return [(eps, theirs[k] if k < len(theirs) else "") for k, eps in enumerate(sizes)]
+
+
+def cell(leaf: dict, number: float | None, comparable: bool) -> str:
+    text = f"<b>{leaf['mean']:.1f}</b><br><small>[{leaf['low']:.1f}, {leaf['high']:.1f}]</small>"
+    if number is None:
+        return text
+    difference = f" ({leaf['mean'] - number:+.1f})" if comparable else ""
+    return f"{text}<br><small>paper {number}{difference}</small>"
+
+
+STAGES = {
+    "pgd": "PGD, cross-entropy", "apgd": "adaptive steps, cross-entropy", "apgd-t": "adaptive steps, margin, with targets",
+    "square": "Square, no gradient", "restarts": "more random starts, with targets",
+    "several": "left by these, broken by the paper's attacks or PGD",
+}  # fmt: skip

@@ -1,0 +1,178 @@
+"""An estimate with its 95 % interval: shares, means, medians, ratios, and differences on the same images."""
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import NormalDist
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from paperlib.state import reject
+
+Interval = dict[str, float]
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval of a proportion, in percent: ``{mean, low, high, n}``.
+
+    Raises ValueError unless 0 <= successes <= n and n >= 1.
+    """
+    reject(n < 1 or not 0 <= successes <= n, f"successes is {successes} of n = {n}; allowed are 0..n with n >= 1")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    p = successes / n
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    # rounding must not push the ends past what they are exactly
+    low, high = (0.0 if successes == 0 else low), (1.0 if successes == n else high)
+    return {"mean": 100 * p, "low": 100 * low, "high": 100 * high, "n": n}
+
+
+def mean_interval(values: Float[Tensor, "n"], *, resamples: int = 2000, seed: int = 0) -> Interval:
+    """Mean over images with a 95 % bootstrap interval (percentile, Efron 1979), in the values' unit."""
+    return _bootstrap(values, lambda sample: sample.mean(1), resamples, seed)
+
+
+def median_interval(values: Float[Tensor, "n"], *, resamples: int = 2000, seed: int = 0) -> Interval:
+    """Median over images with a 95 % bootstrap interval; infinite values (nothing found) may take part."""
+    return _bootstrap(values, lambda sample: sample.quantile(0.5, dim=1, interpolation="lower"), resamples, seed)
+
+
+def _bootstrap(values: Tensor, statistic: Callable, resamples: int, seed: int) -> Interval:
+    values = torch.as_tensor(values).double().flatten()
+    reject(len(values) == 0, "values is empty; allowed is at least one")
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.cat([
+        statistic(values[torch.randint(len(values), (min(100, resamples - k), len(values)), generator=generator)])
+        for k in range(0, resamples, 100)
+    ])  # fmt: skip
+    low, high = (float(drawn.quantile(q, interpolation="lower")) for q in (0.025, 0.975))
+    return {"mean": float(statistic(values[None])), "low": low, "high": high, "n": len(values)}
+
+
+def mcnemar(first: Bool[Tensor, "n"], second: Bool[Tensor, "n"]) -> dict[str, float]:
+    """Exact two-sided test whether two networks are right equally often on the same images (McNemar 1947).
+
+    ``difference`` is accuracy of first minus second in points, ``low``/``high`` its 95 % interval (paired, Wald with
+    Bonett and Price's adjustment, 2012), ``p`` the exact binomial p-value. Raises ValueError unless both have flags of
+    the same images.
+    """
+    reject(len(first) != len(second) or len(first) == 0, f"first has {len(first)} images and second {len(second)}; "
+           "allowed is the same number, at least one")  # fmt: skip
+    first, second = first.bool(), second.bool()
+    n, b, c = len(first), int((first & ~second).sum()), int((~first & second).sum())
+    tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1)) / 2 ** (b + c) if b + c else 0.5
+    p1, p2 = (b + 1) / (n + 2), (c + 1) / (n + 2)
+    half = 1.959964 * math.sqrt((p1 + p2 - (p1 - p2) ** 2) / (n + 2))
+    centre = p1 - p2
+    return {
+        "difference": 100 * (b - c) / n, "low": 100 * max(-1.0, centre - half), "high": 100 * min(1.0, centre + half),
+        "p": min(1.0, 2 * tail), "n": n,
+    }  # fmt: skip
+
+
+def accuracy(flags: Bool[Tensor, "n"]) -> Interval:
+    """Share of true flags as a Wilson interval."""
+    return wilson(int(flags.sum()), len(flags))
+
+
+def rank_correlation(first: Float[np.ndarray, "*k"], second: Float[np.ndarray, "*k"]) -> float:
+    """Spearman's rank correlation, ties at their mean rank; NaN if one of the two is constant."""
+
+    def ranks(values: np.ndarray) -> np.ndarray:
+        _, where, count = np.unique(values, return_inverse=True, return_counts=True)
+        return (np.cumsum(count) - (count - 1) / 2)[where.ravel()]
+
+    a, b = (ranks(np.asarray(v).ravel()) for v in (first, second))
+    a, b = a - a.mean(), b - b.mean()
+    length = math.sqrt(float((a @ a) * (b @ b)))
+    return float(a @ b) / length if length else math.nan
+
+
+def interval(
+    values: Sequence[float] | Float[np.ndarray, "n"], unit: str | None = None, *, how: str = "mean"
+) -> Interval:
+    """Mean or median with its 95 % bootstrap interval; percent unless a ``unit`` is named.
+
+    A mean of flags, 0 or 100 each, has Wilson's interval: the bootstrap's is a point where all of them agree.
+    """
+    reject(how not in ("mean", "median"), f"how is {how!r}; allowed are mean, median")
+    if unit is None and how == "mean" and len(values) and np.isin(values, (0.0, 100.0)).all():
+        return accuracy(torch.as_tensor(np.asarray(values)) > 0)
+    found = (mean_interval if how == "mean" else median_interval)(torch.as_tensor(np.asarray(values, dtype=float)))
+    return found if unit is None else found | {"unit": unit}
+
+
+def ratio(
+    first: Float[np.ndarray, "n"], second: Float[np.ndarray, "m"], *, how: str = "mean", resamples: int = 2000,
+    seed: int = 0,
+) -> Interval | None:  # fmt: skip
+    """First over second with a 95 % bootstrap interval, unit ×: of their means, of their medians, or the ``geometric``
+    mean of the ratios one by one. Samples of equal length belong to the same images and are drawn together.
+
+    None where a divisor is not positive: there is no such number. ValueError for another ``how`` or an empty sample.
+    """
+    statistics = {"mean": np.mean, "median": np.median, "geometric": lambda t, axis: np.exp(np.log(t).mean(axis))}
+    reject(how not in statistics, f"how is {how!r}; allowed are {', '.join(statistics)}")
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    reject(len(a) == 0 or len(b) == 0, "ratio has an empty sample; allowed is at least one value each")
+    if how == "geometric" and min(a.min(), b.min()) <= 0:
+        return None
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(a), size=(resamples, len(a)))
+    drawn_b = drawn if len(a) == len(b) else rng.integers(len(b), size=(resamples, len(b)))
+    above, below = statistics[how](a[drawn], axis=1), statistics[how](b[drawn_b], axis=1)
+    whole = float(statistics[how](b, axis=0))
+    if whole <= 0 or below.min() <= 0:
+        return None
+    low, high = np.quantile(above / below, [0.025, 0.975])
+    mean = float(statistics[how](a, axis=0)) / whole
+    return {"mean": mean, "low": float(low), "high": float(high), "n": min(len(a), len(b)), "unit": "×"}
+
+
+def paired_flags(first: Bool[Tensor, "n"], second: Bool[Tensor, "n"]) -> Interval:
+    """First minus second accuracy on the same images, in points (see ``mcnemar``)."""
+    found = mcnemar(first, second)
+    return {"mean": found["difference"]} | {key: found[key] for key in ("low", "high", "n")} | {"unit": "points"}
+
+
+def distances(t: Float[np.ndarray, "n"], *, reach: float, unit: str) -> dict:
+    """Quartiles of distances to the boundary and the percentage of images that reach it; inf = not within ``reach``.
+
+    A quartile that lies beyond ``reach`` is the word ``> reach unit``, since nothing more is known.
+    """
+    reached = np.isfinite(t)
+    capped = np.where(reached, t, reach)
+    found = {"reached": interval(100.0 * reached)}
+    for name, q in (("median", 0.5), ("q25", 0.25), ("q75", 0.75)):
+        value = float(np.quantile(capped, q, method="lower"))
+        known = interval(capped, unit, how="median") if name == "median" else value
+        found[name] = known if value < reach else f"> {reach:g} {unit}"
+    return found
+
+
+def over_images(values: Float[Tensor, "n"], unit: str | None = None) -> Interval:
+    """Mean with its interval, in percent unless a unit is named."""
+    return interval(values.detach().cpu().numpy(), unit)
+
+
+def without_gaps(values: dict) -> dict:
+    """The nested values without leaves that are None: a quantity that does not exist is left out of a record."""
+    kept = {key: without_gaps(leaf) if isinstance(leaf, dict) else leaf for key, leaf in values.items()}
+    return {key: leaf for key, leaf in kept.items() if leaf is not None}
+
+
+def spearman(first: list[float], second: list[float]) -> float | None:
+    correlation = rank_correlation(np.array(first), np.array(second))
+    return correlation if np.isfinite(correlation) else None
+
+
+def auc(score: Float[Tensor, "n"], positive: Bool[Tensor, "n"]) -> float | None:
+    """The chance that a positive example scores higher than a negative one, ties counting half: the area under the ROC
+    curve. None where one of the two kinds is missing."""
+    if positive.all() or not positive.any():
+        return None
+    difference = score[positive][:, None] - score[~positive][None, :]
+    return float((difference > 0).double().mean() + (difference == 0).double().mean() / 2)

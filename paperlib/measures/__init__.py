@@ -1,0 +1,1 @@
+"""What each kind of figure measures: networks and images go in, values and arrays come out."""

@@ -1,0 +1,111 @@
+"""Accuracy under attack, and what foretells it (Tables 1 and 2)."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from paperlib import indicator, intervals
+from paperlib.intervals import Interval, auc, over_images, spearman, without_gaps
+from paperlib.objective import cross_entropy, decision
+from paperlib.state import evaluating
+
+Flags = dict[tuple[str, float], Bool[Tensor, "n"]]
+
+
+PAIRS = (
+    ("ours", "natural"), ("ours", "crossentropy"), ("ours", "advtrain"), ("minmax", "ours"), ("minmax", "ours+advtrain"),
+)  # fmt: skip
+
+
+# (first, second, name): how much more the first falls than the second between the smallest and the largest eps
+FALLS = (("crossentropy", "ours", "decay"), ("ours", "minmax", "exhaust"))
+
+
+def paired(flags: dict[str, Flags]) -> dict:
+    """Differences in points between networks on the same images: each of ``PAIRS`` by attack and eps, and ``FALLS``.
+
+    ``flags``: network -> (attack, eps) -> whether each image was classified rightly, from ``evaluate.robustness``.
+    """
+    found: dict = {}
+    for first, second in PAIRS:
+        if first in flags and second in flags:
+            both = {key: intervals.paired_flags(flags[first][key], flags[second][key]) for key in flags[first]}
+            found[f"{first}_minus_{second}"] = by_eps(both)
+    for first, second, name in FALLS:
+        if first in flags and second in flags:
+            attacks = dict.fromkeys(attack for attack, _ in flags[first] if attack != "clean")
+            found[name] = {attack: _falls(flags[first], flags[second], attack) for attack in attacks}
+    return found
+
+
+def by_eps(leaves: dict[tuple[str, float], object]) -> dict:
+    """(attack, eps) -> leaf as attack -> eps -> leaf, and ``clean`` -> leaf."""
+    found: dict = {}
+    for (attack, eps), leaf in leaves.items():
+        if attack == "clean":
+            found[attack] = leaf
+        else:
+            found.setdefault(attack, {})[f"{eps:g}"] = leaf
+    return found
+
+
+def _falls(first: Flags, second: Flags, attack: str) -> Interval:
+    sizes = sorted(eps for name, eps in first if name == attack)
+    fall, other = (of[attack, sizes[0]].double() - of[attack, sizes[-1]].double() for of in (first, second))
+    return over_images(100 * (fall - other), "points")
+
+
+def gains(flags: dict[str, Flags]) -> dict:
+    """Each network's worst-case accuracy minus the natural one's, in points, by eps."""
+    return {
+        name: {
+            f"{eps:g}": intervals.paired_flags(flag, flags["natural"][attack, eps])
+            for (attack, eps), flag in of.items() if attack == "worst"
+        }
+        for name, of in flags.items() if name != "natural"
+    }  # fmt: skip
+
+
+def vanishing(
+    networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, below: float
+) -> dict:
+    """The share of images (percent) where the l1 norm of the loss's gradient is ``below`` a number of nats, and the
+    norm's ``median``: to first order, no change of the pixels by at most 1 raises the loss by more than that norm."""
+    slope = {
+        name: indicator.norms(indicator.jacobian(network, x, y, objective=cross_entropy))["l1"]
+        for name, network in networks.items()
+    }
+    medians = {name: intervals.interval(of.cpu().numpy(), "nats", how="median") for name, of in slope.items()}
+    return {name: over_images(100.0 * (of < below)) for name, of in slope.items()} | {"median": medians}
+
+
+def indicators(
+    networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], flags: dict[str, Flags], eps: float
+) -> dict:
+    """The indicator of each network without any attack, and how well it foretells the worst case at ``eps``.
+
+    ``mean``: of ``|J_i|``; ``distance``: S over the l1 norm of J, for rightly classified images; ``spearman``: the rank
+    correlation of each with worst-case accuracy over the networks (smaller slopes, longer distances expected);
+    ``auc``: the chance that an unbroken image has a longer distance than a broken one.
+    """
+    found: dict = {"mean": {}, "distance": {}, "auc": {}}
+    for name, network in networks.items():
+        right, unbroken = flags[name]["clean", 0.0], flags[name]["worst", eps]
+        slope = indicator.norms(indicator.jacobian(network, x, y))
+        distance = margins(network, x, y) / slope["l1"].clamp_min(1e-30)
+        found["mean"][name] = over_images(slope["mean"], "")
+        found["distance"][name] = over_images(distance[right], "")
+        found["auc"][name] = auc(distance[right], unbroken[right])
+    worst = [float(flags[name]["worst", eps].double().mean()) for name in networks]
+    flat = {"magnitude": [-of["mean"] for of in found["mean"].values()],
+            "distance": [of["mean"] for of in found["distance"].values()]}  # fmt: skip
+    found["spearman"] = {name: spearman(of, worst) for name, of in flat.items()}
+    return without_gaps(found)
+
+
+def margins(network: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
+    """S of every image."""
+    with torch.no_grad(), evaluating(network):
+        return torch.cat([decision(network(a), b) for a, b in zip(x.split(500), y.split(500), strict=True)])

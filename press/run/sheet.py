@@ -1,0 +1,70 @@
+"""What a notebook opens: one call that finds the record of its parameters, or measures and writes it."""
+
+import importlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from paperlib import fingerprint
+from paperlib import record as records
+from paperlib.record import Record
+from press.plan import experiments
+from press.run import pipeline
+
+# set where a record is to be drawn as it is, whatever it was made of
+DRAW_ONLY = "PRESS_DRAW_ONLY"
+
+
+def measured(kind: str, cell: dict[str, object]) -> Record:
+    """The record of a notebook's parameters: the one that is there if it was made of the same, else a new one.
+
+    ``kind`` is the notebook's name and that of its module in ``paperlib.measures``; ``cell`` holds its variables, as
+    ``globals()`` has them. Raises ExperimentError for a parameter that does not fit, before any work.
+    """
+    spec, out = asked(kind, cell)
+    path = (Path(out) if out else experiments.build_dir(spec.profile) / "results") / f"{spec.key}.json"
+    if not os.environ.get(DRAW_ONLY):
+        for model in dict.fromkeys(spec.models.values()):
+            if not pipeline.is_trained(model, spec.profile):
+                pipeline.train(model, spec.profile)
+        made_of = pipeline.measurement(spec)
+        if not pipeline.is_measured(path, made_of):
+            _measure(spec, path.parent, made_of)
+    return records.read(path, parameters=_drawn(spec), stated=experiments.stated(spec.key))
+
+
+def asked(kind: str, cell: dict[str, object]) -> tuple[experiments.Artifact, str]:
+    """What a notebook's variables ask for, and the folder for its results (empty: the profile's own)."""
+    names = [name for name in experiments.notebook_parameters(kind) if name not in experiments.PIPELINE_PARAMETERS]
+    parameters = {name: cell[name] for name in names}
+    experiments.check_parameters(kind, parameters)
+    key, profile, models, out = (cell[name] for name in experiments.PIPELINE_PARAMETERS)
+    experiments.check_profile(profile)
+    place = experiments.paper_place(key)
+    return experiments.Artifact(key, profile, kind, place, "", dict(models), parameters), out
+
+
+def _measure(spec: experiments.Artifact, folder: Path, made_of: str) -> None:
+    import torch
+
+    from press.run import record, zoo
+
+    module = importlib.import_module(f"paperlib.measures.{spec.notebook}")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    run = record.Run(spec.key, profile=spec.profile, parameters=spec.parameters, out=str(folder))
+    trained = {role: zoo.get(name, spec.profile, progress=False) for role, name in spec.models.items()}
+    for role, each in trained.items():
+        run.model(role, each)
+    options = spec.parameters | {"store": experiments.build_dir(spec.profile), "device": device}
+    taken = {name: options[name] for name in fingerprint.keywords(module.__name__, "measure")}
+    found = module.measure({role: replace(each, model=each.model.to(device)) for role, each in trained.items()}, **taken)
+    run.seeds |= found.seeds
+    for dataset, n in found.data:
+        run.dataset(dataset, n)
+    run.write(found.values, made_of=made_of, **found.arrays)
+
+
+def _drawn(spec: experiments.Artifact) -> dict[str, object]:
+    """The parameters that the drawing alone takes."""
+    measured = fingerprint.keywords(f"paperlib.measures.{spec.notebook}", "measure")
+    return {name: value for name, value in spec.parameters.items() if name not in measured}
