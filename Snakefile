@@ -7,13 +7,14 @@ import sys
 
 sys.path.insert(0, workflow.basedir)
 from paperlib import fingerprint
-from press.plan import experiments
-from press.run import pipeline
+from press.plan import experiments, settings, templates
+from press.run import places, steps
+from press.run import workflow as whole
 
-pipeline.settle_environment()
+places.settle_environment()
 PROFILE = config.get("profile", "quick")
 experiments.check_profile(PROFILE)
-os.environ["PYTHONPATH"] = str(experiments.ROOT)
+os.environ["PYTHONPATH"] = str(settings.ROOT)
 PRESS = f"'{sys.executable}' -m press"
 
 # the trainings are small: two side by side on one core each are faster than one on two
@@ -40,13 +41,13 @@ def template(wildcards):
 # every step is a target: Snakemake would not make a lost model again while its figures are there
 rule all:
     input:
-        [f"done/{step}/{name}" for step, name in pipeline.all_steps(PROFILE)],
+        [f"done/{step}/{name}" for step, name in whole.all_steps(PROFILE)],
 
 
 rule book:
     input:
         expand("done/execute/{artifact}", artifact=experiments.keys(PROFILE)),
-        near(pipeline.book_sources()),
+        near(whole.book_sources()),
     output:
         "done/book/html",
     log:
@@ -61,9 +62,9 @@ rule book:
 rule execute:
     input:
         lambda wildcards: [f"done/train/{name}" for name in models(wildcards)],
-        lambda wildcards: sorted({f"done/data/{pipeline.data_step(name, PROFILE)}" for name in models(wildcards)}),
-        lambda wildcards: near([experiments.notebook_path(template(wildcards))]),
-        lambda wildcards: near(pipeline.code_paths(template(wildcards))),
+        lambda wildcards: sorted({f"done/data/{whole.data_step(name, PROFILE)}" for name in models(wildcards)}),
+        lambda wildcards: near([templates.notebook_path(template(wildcards))]),
+        lambda wildcards: near(steps.code_paths(template(wildcards))),
     output:
         "done/execute/{artifact}",
     params:
@@ -82,7 +83,7 @@ rule execute:
 
 rule train:
     input:
-        lambda wildcards: "done/data/" + pipeline.data_step(wildcards.model, PROFILE),
+        lambda wildcards: "done/data/" + whole.data_step(wildcards.model, PROFILE),
         near(fingerprint.module_paths("import paperlib.train")),
     output:
         "done/train/{model}",
@@ -105,8 +106,8 @@ rule data:
     output:
         "done/data/{data}",
     params:
-        name=lambda wildcards: pipeline.data_sets(PROFILE)[wildcards.data],
-        archive=lambda wildcards: json.dumps(pipeline.archive(pipeline.data_sets(PROFILE)[wildcards.data])),
+        name=lambda wildcards: whole.data_sets(PROFILE)[wildcards.data],
+        archive=lambda wildcards: json.dumps(steps.archive(whole.data_sets(PROFILE)[wildcards.data])),
     log:
         "logs/data-{data}.log",
     resources:

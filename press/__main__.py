@@ -1,7 +1,6 @@
 """The command line of the book: ``python -m press COMMAND``. Each command is one function that adds itself to the parser."""
 
 import argparse
-import os
 import sys
 import time
 from functools import partial
@@ -9,13 +8,13 @@ from pathlib import Path
 
 from paperlib.__main__ import answered, parser_of
 from paperlib.reporting import judge
-from press.plan import experiments
-from press.run import pipeline
+from press.plan import check, experiments, searches, settings
+from press.run import places, steps, workflow
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status. A fault of the input is one sentence on standard error."""
-    return answered(parser(), arguments, pipeline.settle_environment)
+    return answered(parser(), arguments, places.settle_environment)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,7 +39,7 @@ class Stored:
         """The model: of this run, else of the published edition, else trained."""
         from press.run import zoo
 
-        return zoo.load(pipeline.train(options.model, options.profile, stored=True)).model
+        return zoo.load(steps.train(options.model, options.profile, stored=True)).model
 
     def name(self, options) -> str:
         """What the command called it."""
@@ -59,7 +58,7 @@ def add_check(commands) -> None:
     """``check``: experiments.yml against recipes and notebooks."""
 
     def run(options) -> None:
-        experiments.check(options.profile)
+        check.check(options.profile)
         counts = len(experiments.models(options.profile)), len(experiments.keys(options.profile))
         print(f"profile {options.profile} is in order: {counts[0]} models, {counts[1]} artifacts")
 
@@ -73,9 +72,9 @@ def add_data(commands) -> None:
         began = time.time()
         experiments.check_profile(options.profile)
         for name in options.name:
-            found = pipeline.data(name, options.profile)
+            found = steps.data(name, options.profile)
             if options.step:
-                pipeline.announce("data", pipeline.data_key(name), options.profile, began)
+                workflow.announce("data", steps.data_key(name), options.profile, began)
             else:
                 print(f"{found['name']}: sha256 {found['sha256'][:12]}, images {found['n']}")
 
@@ -97,14 +96,14 @@ def add_train(commands) -> None:
             began = time.time()
             left = None if ends is None else max(ends - time.monotonic(), 0.0)
             try:
-                path = pipeline.train(
+                path = steps.train(
                     name, options.profile, budget=left, rebuild=options.rebuild, device=options.device
                 )
             except OutOfTime as error:
                 print(f"paperlib: {error}", file=sys.stderr)
                 return 3
             if options.step:
-                pipeline.finish("train", name, options.profile, path, began)
+                workflow.finish("train", name, options.profile, path, began)
             else:
                 print(f"{name}: {path}")
         return 0
@@ -124,7 +123,7 @@ def add_search(commands) -> None:
         from press.run import search
 
         for name in options.name:
-            search.settings(name, options.profile)
+            searches.described(name, options.profile)
         for name in options.name:
             result = search.search(name, options.profile)
             for row in result["candidates"]:
@@ -143,14 +142,14 @@ def add_execute(commands) -> None:
     def run(options) -> None:
         began = time.time()
         spec = experiments.artifact(options.profile, options.artifact)
-        changes = experiments.parse_overrides(" ".join(options.changes))
+        changes = settings.parse_overrides(" ".join(options.changes))
         if changes and not options.out:
             sentence = "new parameters would overwrite the artifact: add --out DIR or use figure"
-            raise experiments.ExperimentError(sentence)
+            raise settings.ExperimentError(sentence)
         spec = experiments.override(spec, changes)
-        notebook = pipeline.execute(spec, folder=Path(options.out).resolve() if options.out else None)
+        notebook = steps.execute(spec, folder=Path(options.out).resolve() if options.out else None)
         if options.step:
-            pipeline.finish("execute", spec.key, options.profile, notebook, began)
+            workflow.finish("execute", spec.key, options.profile, notebook, began)
         else:
             print(notebook)
 
@@ -165,8 +164,8 @@ def add_figure(commands) -> None:
     """``figure``: one artifact with new parameters, in a folder of its own."""
 
     def run(options) -> None:
-        changes = experiments.parse_overrides(" ".join([*options.changes, options.set]))
-        folder = pipeline.figure(options.artifact, options.profile, changes)
+        changes = settings.parse_overrides(" ".join([*options.changes, options.set]))
+        folder = steps.figure(options.artifact, options.profile, changes)
         for path in sorted(folder.glob(f"{options.artifact}*")):
             print(path)
 
@@ -180,7 +179,7 @@ def add_book(commands) -> None:
     """``book``: everything that is missing or changed, then the book."""
 
     def run(options) -> None:
-        print(f"The book is at {pipeline.make_book(options.profile, cores=options.cores)}")
+        print(f"The book is at {workflow.make_book(options.profile, cores=options.cores)}")
 
     command = add_command(commands, run, "book", "train, execute and build whatever is missing or changed")
     command.add_argument("--cores", type=int, help="processor cores to use (default: all)")
@@ -190,12 +189,12 @@ def add_site(commands) -> None:
     """``site``: the last step alone."""
 
     def run(options) -> None:
-        from press.page import book
+        from press.page import site
 
         began = time.time()
-        page = book.build(options.profile)
+        page = site.build(options.profile)
         if options.step:
-            pipeline.finish("book", "html", options.profile, page, began)
+            workflow.finish("book", "html", options.profile, page, began)
         else:
             print(page)
 
@@ -219,12 +218,9 @@ def add_published(commands) -> None:
     """``published``: the book of the published edition."""
 
     def run(options) -> None:
-        from press.page import book, edition
+        from press.page import edition, site
 
-        # a folder of its own, so that a run of the reader's stays as it is
-        os.environ["PAPERLIB_BUILD"] = str(experiments.build_dir("published"))
-        edition.unpack()
-        print(f"The published edition is at {book.build(edition.PROFILE, alone=True)}")
+        print(f"The published edition is at {site.build(edition.PROFILE, alone=True)}")
 
     add_command(commands, run, "published", "build the book of the published edition, without data or training")
 
@@ -233,9 +229,10 @@ def add_claims(commands) -> None:
     """``claims``: the verdicts of this run."""
 
     def run(options) -> int:
-        from press.page import book, claims
+        from press.page import claims
+        from press.page.values import Numbers
 
-        numbers = book.Numbers(options.profile)
+        numbers = Numbers(options.profile)
         for claim in claims.judged(numbers):
             found = claim["verdicts"].get("run", {"verdict": "not run", "ours": ""})
             print(f"{found['verdict']:<15} {claim['id']}: {claim['claim']}")

@@ -25,20 +25,26 @@ def pytest_configure() -> None:
     """A kernel that nbval starts is started again where the pipeline would do so."""
     import nbval.kernel
 
-    from press.run import pipeline
+    from press.run import notebooks
 
     start = nbval.kernel.start_new_kernel
-    nbval.kernel.start_new_kernel = lambda *args, **kwargs: pipeline.started(partial(start, *args, **kwargs))
+    nbval.kernel.start_new_kernel = lambda *args, **kwargs: notebooks.started(partial(start, *args, **kwargs))
 
 
 # the real modules of the tiny project, and those that make its pages
 KEPT = (
-    "Snakefile", "press/__init__.py", "press/__main__.py", "press/plan/__init__.py", "press/plan/experiments.py",
-    "press/run/__init__.py", "press/run/pipeline.py", "press/page/__init__.py",
-    *(f"paperlib/{name}.py" for name in ("__init__", "__main__", "files", "fingerprint", "names", "provenance", "refusal")),
+    "Snakefile", "press/__init__.py", "press/__main__.py", "press/page/__init__.py",
+    *(f"press/plan/{name}.py" for name in ("__init__", "check", "experiments", "searches", "settings", "templates")),
+    *(f"press/run/{name}.py" for name in ("__init__", "notebooks", "places", "record", "sheet", "steps", "workflow")),
+    *(f"paperlib/{name}.py" for name in ("__init__", "__main__", "files", "fingerprint", "names", "numbers")),
+    *(f"paperlib/{name}.py" for name in ("provenance", "record", "refusal")),
     *(f"paperlib/reporting/{name}.py" for name in ("__init__", "command", "judge")),
 )  # fmt: skip
-PAGES = ("press/page/book.py", "press/page/findings.py", "press/page/library.py")
+PAGES = tuple(
+    f"press/page/{name}.py"
+    for name in ("cells", "drawn", "figures", "findings", "library", "site", "template", "values",
+                 "vocabulary", "words", "claims")
+)
 EXPERIMENTS = """
 recipes:
   smoke:
@@ -69,6 +75,7 @@ parse: {myst_enable_extensions: [colon_fence, dollarmath]}
 TRAIN = '''
 """A toy Recipe."""
 from dataclasses import dataclass, fields
+from press.run import notebooks
 
 class OutOfTime(Exception):
     pass
@@ -89,16 +96,31 @@ class Recipe:
         if settings["epochs"] < 1:
             raise ValueError(f"epochs is {settings['epochs']}; allowed is at least 1")
         return cls(**settings)
+
+    def to_dict(self):
+        return dict(vars(self))
 '''
 
 # counts epochs in a file, so that a test can see what was done twice
 ZOO = '''
 """A toy zoo: trains by counting epochs, and goes on where it stopped."""
 import hashlib, json, os, time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from filelock import FileLock
-from press.plan import experiments
+from press.plan import experiments, settings
+
+@dataclass(frozen=True)
+class Trained:
+    name: str
+    model: object
+    recipe: object
+    dataset: object
+    sha256: str
+
+class Network(str):
+    def to(self, device):
+        return self
 
 def path_of(name, profile):
     return experiments.build_dir(profile) / "models" / f"{name}.safetensors"
@@ -113,7 +135,7 @@ def retire(path):
 def is_finished(path, recipe, data_sha256, source_sha256):
     return path.exists() and path.read_text() == json.dumps(asdict(recipe))
 
-def get(name, profile, *, budget=None, rebuild=False, device="cpu"):
+def get(name, profile, *, budget=None, rebuild=False, device="cpu", progress=True):
     recipe, path = experiments.recipe(profile, name), path_of(name, profile)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
@@ -130,12 +152,13 @@ def get(name, profile, *, budget=None, rebuild=False, device="cpu"):
             time.sleep(recipe.pause)
             if recipe.c > 1000:
                 raise FloatingPointError(f"{name}: the loss is nan in epoch 1; lower lr or c")
-            with open(experiments.ROOT / "epochs.txt", "a") as stream:
+            with open(settings.ROOT / "epochs.txt", "a") as stream:
                 stream.write(f"{name} {epoch}\\n")
             partial = state.with_suffix(".partial")
             partial.write_text(str(epoch + 1))
             os.replace(partial, state)
-    return path
+    from paperlib.data import load
+    return Trained(name, Network(path.read_text()), recipe, load(recipe.data), file_hash(path))
 '''
 
 DATA = '''
@@ -153,26 +176,52 @@ def load(name):
         raise DataError(f"data set {name} is not at hand; put {name}.npz into a folder and name it in PAPERLIB_DATA")
     path = Path(os.environ.get("PAPERLIB_DATA") or ROOT / "build" / "data") / "toy.npz"
     sha256 = hashlib.sha256(path.read_bytes() if path.is_file() else b"embedded").hexdigest()
-    return SimpleNamespace(name=name, sha256=sha256, train=[0] * 5, validation=[0], test=[0] * 3)
+    return SimpleNamespace(name=name, sha256=sha256, pixel_scale=1, train=[0] * 5, validation=[0], test=[0] * 3)
 '''
 
 # stands in for Jupyter Book in runs that are not about pages
 BOOK = '''
 """A toy book: one page that lists the executed notebooks."""
 from paperlib import files
-from press.plan import experiments; from press.run import pipeline
+from press.plan import experiments, settings
 
 def build(profile):
     place = experiments.build_dir(profile)
     names = sorted(path.stem for path in (place / "notebooks").glob("*.ipynb"))
     files.write_atomic(place / "html" / "index.html", " ".join(names))
-    with open(experiments.ROOT / "books.txt", "a") as stream:
+    with open(settings.ROOT / "books.txt", "a") as stream:
         stream.write("built\\n")
     return place / "html" / "index.html"
 '''
 
+MEASURES = '''
+"""A toy measurement, which counts itself in a file."""
+import time
+from paperlib.files import HERE
+from paperlib.record import Measured
+
+CLEAN = {"mean": 98.4, "low": 97.9, "high": 98.8, "n": 450}
+
+def measure(networks, *, image, eps, pause, fail):
+    with open(HERE / "measured.txt", "a") as stream:
+        stream.write(f"{image} {eps}\\n")
+    time.sleep(pause)
+    assert not fail, "asked to fail"
+    weights = {role: str(network.model) for role, network in networks.items()}
+    values = {"natural": {"clean": CLEAN, "slope": 0.0123456}, "image": image, "weights": weights, "eps": eps}
+    return Measured(values, data=((next(iter(networks.values())).dataset, 3),), seeds={"start": 0})
+'''
+
+DRAWINGS = '''
+"""A toy drawing."""
+COLOUR = "red"
+
+def line(record):
+    return f"image {record.values['image']} in {COLOUR}"
+'''
+
 DRAW = [
-    ("markdown", [], "# A surface\n\nWhat the paper says."),
+    ("markdown", [], "# A surface"),
     (
         "code",
         ["parameters", "hide-input"],
@@ -183,24 +232,9 @@ DRAW = [
     (
         "code",
         ["hide-input"],
-        "import json, time\nfrom pathlib import Path\n"
-        "from press.plan import experiments; from press.run import zoo\n"
-        'with open(experiments.ROOT / "executed.txt", "a") as stream:\n    stream.write(artifact + "\\n")\n'
-        "time.sleep(pause)\nassert not fail, 'asked to fail'\n"
-        "weights = {role: zoo.get(name, profile).read_text() for role, name in models.items()}",
-    ),
-    (
-        "code",
-        ["hide-input"],
-        'folder = Path(out) if out else experiments.build_dir(profile) / "results"\n'
-        'values = {"natural": {"clean": {"mean": 98.4, "low": 97.9, "high": 98.8, "n": 450}, "slope": 0.0123456},\n'
-        '          "image": image, "weights": weights, "eps": eps}\n'
-        "record = dict(artifact=artifact, paper='Fig. 1', profile=profile, parameters=dict(image=image, eps=eps),\n"
-        '              data=dict(name="toy", sha256="ab" * 32, n=3), seeds={"start": 0}, started="2020-01-01",\n'
-        '              models={r: dict(name=n, sha256="cd" * 32, recipe={}) for r, n in models.items()},\n'
-        '              environment={"machine": {"cores": 2}}, git_commit=None, seconds=1.0, values=values)\n'
-        'folder.mkdir(parents=True, exist_ok=True)\n(folder / f"{artifact}.json").write_text(json.dumps(record))\n'
-        'print("image", image)',
+        "from paperlib.drawings import draw\nfrom press.plan import settings\nfrom press.run import sheet\n\n"
+        'with open(settings.ROOT / "executed.txt", "a") as stream:\n    stream.write(artifact + "\\n")\n'
+        'record = sheet.measured("draw", globals())\nprint(draw.line(record))',
     ),
 ]
 
@@ -225,11 +259,14 @@ class Project:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(HERE / path, root / path)
         toys = {"paperlib/train": TRAIN, "press/run/zoo": ZOO, "paperlib/data": DATA}
-        for name, text in (toys | ({} if real_book else {"press/page/book": BOOK})).items():
+        toys |= {"paperlib/measures/draw": MEASURES, "paperlib/drawings/draw": DRAWINGS}
+        for name, text in (toys | ({} if real_book else {"press/page/site": BOOK})).items():
+            (root / name).parent.mkdir(exist_ok=True)
             (root / f"{name}.py").write_text(text)
         # the pipeline asks torch for an accelerator; importing the real one would cost seconds a step
         (root / "torch.py").write_text(
-            "class cuda:\n    @staticmethod\n    def is_available():\n        return False\n"
+            "class cuda:\n    @staticmethod\n    def is_available():\n        return False\n\n"
+            "def get_num_threads():\n    return 1\n"
         )
         (root / "experiments.yml").write_text(EXPERIMENTS)
         (root / "_config.yml").write_text(CONFIG)

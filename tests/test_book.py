@@ -13,11 +13,12 @@ from paperlib import names
 from paperlib.__main__ import parser as own_parser
 from press.__main__ import parser as book_parser
 from press.page import findings
-from press.page.book import without_column
+from press.page.cells import without_column
 from press.page.claims import CHECKS, FIELDS, PROFILES, VERDICTS
 from press.page.library import library
-from press.plan import experiments
-from press.plan.experiments import ROOT, build_dir
+from press.plan import experiments, settings, templates
+from press.plan.experiments import build_dir
+from press.plan.settings import ROOT
 
 BOOK = ROOT / "book"
 CHAPTERS = sorted(BOOK.glob("*.md"))
@@ -341,7 +342,7 @@ def test_the_command_that_makes_a_figure_again_names_parameters_that_exist():
     assert commands
     for artifact, changes in commands:
         spec = experiments.artifact("quick", artifact)
-        changed = experiments.override(spec, experiments.parse_overrides(changes))
+        changed = experiments.override(spec, settings.parse_overrides(changes))
         assert changed.parameters != spec.parameters
 
 
@@ -349,7 +350,7 @@ def test_papermill_is_called_with_parameters_that_exist():
     (notebook, options), *_ = re.findall(r"papermill notebooks/(\w+)\.ipynb \S+ \\\n(.*)", prose())
     names = re.findall(r"-p (\w+) ", options)
     assert len(names) >= 2
-    assert set(names) <= experiments.notebook_parameters(notebook).keys()
+    assert set(names) <= templates.notebook_parameters(notebook).keys()
 
 
 def test_the_commands_that_the_book_names_exist():

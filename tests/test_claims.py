@@ -3,8 +3,8 @@
 import pytest
 
 from press.page import claims
-from press.page.book import Numbers
 from press.page.claims import Values, judge, outcome
+from press.page.values import Numbers
 
 
 def interval(mean, low, high):

@@ -1,6 +1,7 @@
 """The published edition: what is added, what is refused, and whether the one in the repository is up to date."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,17 +10,19 @@ from safetensors.torch import load_file
 
 from paperlib import attack, evaluate, files, intervals
 from press.__main__ import main
-from press.page import book, edition
-from press.plan import experiments
+from press.page import drawn, edition, site
+from press.plan import experiments, settings
 from press.run import zoo
 from press.run.record import Run
+
+REPOSITORY = settings.ROOT
 
 
 @pytest.fixture
 def finished(tmp_path, monkeypatch):
     """A project whose paper profile has one finished artifact with one tiny network, and an empty edition."""
     monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "build"))
-    monkeypatch.setattr(experiments, "ROOT", tmp_path)
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
     recipe = {"data": "digits", "network": "linear", "method": "natural", "width": 1, "epochs": 1, "eps": 0.1,
               "step_size": 0.1, "train_n": 100}  # fmt: skip
     column = {"models": {"natural": "net"}, "parameters": {"k": 1}}
@@ -31,74 +34,35 @@ def finished(tmp_path, monkeypatch):
         {"cell_type": "code", "metadata": {}, "source": "print(k)", "outputs": []},
     ]}  # fmt: skip
     files.write_atomic(tmp_path / "notebooks" / "n.ipynb", json.dumps(notebook))
-    notebook["cells"].insert(1, {"cell_type": "code", "metadata": {"tags": ["injected-parameters"]}, "source": "k = 1"})
-    files.write_atomic(tmp_path / "build" / "paper" / "notebooks" / "fig06.ipynb", json.dumps(notebook))
     run = Run("fig06", profile="paper", parameters={"k": 1})
     run.model("natural", zoo.get("net", "paper", progress=False))
     run.write({"slope": 1.0}, grid=np.zeros(3))
     return content
 
 
-def test_a_finished_artifact_is_published_whole_and_unpacked_again_and_again(finished, tmp_path, monkeypatch):
+def test_a_finished_artifact_is_published_whole(finished):
     assert edition.publish() == ["fig06"]
     there = {str(path.relative_to(edition.edition_dir())) for path in edition.edition_dir().rglob("*") if path.is_file()}
-    assert there == {"notebooks/fig06.ipynb", "results/fig06.json", "results/fig06.npz", "models/net.safetensors",
-                     "models/net.json"}  # fmt: skip
+    assert there == {"results/fig06.json", "results/fig06.npz", "models/net.safetensors", "models/net.json"}
     assert edition.stale() == []
-    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "elsewhere"))
-    place = tmp_path / "elsewhere" / "paper"
-    for _ in range(2):
-        edition.unpack()
-        assert {str(path.relative_to(place)) for part in edition.PARTS for path in (place / part).rglob("*.*")} == there
-        # what the edition does not hold goes with the next copy
-        (place / "results" / "fig99.json").touch()
-
-
-@pytest.mark.parametrize("trace", ["models/net.made_of", "models/net.lock", "models/net.state.pt", "done/train/net",
-                                   "locks/train-net.lock", "locks/execute-fig06.lock", "parts/x"])  # fmt: skip
-def test_a_run_of_the_reader_s_own_is_not_unpacked_over(finished, tmp_path, monkeypatch, trace):
-    edition.publish()
-    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "mine"))
-    place = tmp_path / "mine" / "paper"
-    files.write_atomic(place / trace, "")
-    files.write_atomic(place / "results" / "fig06.json", "mine")
-    with pytest.raises(edition.EditionError, match=f"{place} holds a run of your own .{trace.split('/')[0]}"):
-        edition.unpack()
-    assert (place / "results" / "fig06.json").read_text() == "mine"
-
-
-def test_a_copy_that_was_interrupted_does_not_look_complete(finished, tmp_path, monkeypatch):
-    edition.publish()
-    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "elsewhere"))
-    place = tmp_path / "elsewhere" / "paper"
-    edition.unpack()
-    real, moved = edition.os.replace, []
-    for calls in range(3):
-        moved.clear()
-
-        def replace(*paths, calls=calls):
-            if len(moved) == calls:
-                raise KeyboardInterrupt
-            moved.append(real(*paths))
-
-        monkeypatch.setattr(edition.os, "replace", replace)
-        with pytest.raises(KeyboardInterrupt):
-            edition.unpack()
-        monkeypatch.setattr(edition.os, "replace", real)
-        assert book.executed("paper") == [] and not (place / "notebooks").exists()
-    edition.unpack()
-    assert book.executed("paper") == ["fig06"]
 
 
 def test_the_published_book_is_made_in_a_folder_of_its_own(finished, tmp_path, monkeypatch, capsys):
     edition.publish()
     mine = tmp_path / "build" / "paper"
     before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
-    monkeypatch.setattr(book, "build", lambda profile, alone: experiments.build_dir(profile) / "html" / f"{alone=}")
+    shutil.copytree(REPOSITORY / "book" / "_static", tmp_path / "book" / "_static")
+    for name in ("_config.yml", "experiments.yml"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    files.write_atomic(tmp_path / "book" / "_toc.yml", "format: jb-book\nroot: intro\n")
+    files.write_atomic(tmp_path / "book" / "intro.md", "# {{ published('fig06', 'slope') }}\n")
+    drawn_notebook = {"metadata": {}, "nbformat": 4, "nbformat_minor": 5, "cells": []}
+    monkeypatch.setattr(site.drawn, "draw", lambda cores: None)
+    title = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# T"}
+    files.write_atomic(drawn.path_of("fig06"), json.dumps(drawn_notebook | {"cells": [title]}))
     assert main(["published"]) == 0
-    place = tmp_path / "build" / "published" / "paper"
-    assert capsys.readouterr().out == f"The published edition is at {place / 'html' / 'alone=True'}\n"
-    assert (place / "notebooks" / "fig06.ipynb").is_file()
+    page = tmp_path / "build" / "published" / "html" / "index.html"
+    assert capsys.readouterr().out == f"The published edition is at {page}\n" and page.is_file()
     assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
 
 
@@ -197,8 +161,6 @@ def test_runs_of_the_larger_size_are_held_against_their_own_recipes(finished, tm
     run = Run("fig06", profile="gpu", parameters={"k": 1})
     run.model("natural", zoo.get("net", "gpu", progress=False))
     run.write({"slope": 1.0})
-    source, target = (tmp_path / "build" / name / "notebooks" / "fig06.ipynb" for name in ("paper", "gpu"))
-    files.write_atomic(target, source.read_bytes())
     assert edition.publish("gpu") == ["fig06"] and edition.stale() == []
     finished["recipes"]["paper"]["net"]["seed"] = 4
     assert edition.stale() == []

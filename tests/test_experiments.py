@@ -6,14 +6,14 @@ import pytest
 import yaml
 from conftest import DRAW, EXPERIMENTS, notebook
 
-from press.plan import experiments
-from press.plan.experiments import ExperimentError
+from press.plan import check, experiments, settings, templates
+from press.plan.settings import ExperimentError
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """A function that lays out a tiny project with other text in experiments.yml or another notebook."""
-    monkeypatch.setattr(experiments, "ROOT", tmp_path)
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
     monkeypatch.setattr(experiments, "_recipe_type", lambda: Recipe)
     monkeypatch.setattr(experiments, "recipe_fields", lambda: ["data", "epochs", "pause", "c", "p", "seed"])
 
@@ -73,7 +73,7 @@ def test_merge_keys_are_allowed_and_repeated_keys_are_not(tiny):
 def test_a_file_of_another_shape_is_refused(tiny, text, sentence):
     tiny(text)
     with pytest.raises(ExperimentError, match=sentence):
-        experiments.check("quick")
+        check.check("quick")
 
 
 @pytest.mark.parametrize(
@@ -101,19 +101,19 @@ def test_a_wrong_entry_is_refused(tiny, old, new, sentence):
     assert old in EXPERIMENTS
     tiny(EXPERIMENTS.replace(old, new, 1))
     with pytest.raises(ExperimentError, match=sentence):
-        experiments.check("quick")
+        check.check("quick")
 
 
 def test_a_sound_file_passes(tiny):
-    experiments.check("quick")
-    experiments.check("smoke")
+    check.check("quick")
+    check.check("smoke")
 
 
 def test_a_figure_needs_words_where_the_book_has_any(tiny, tmp_path):
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "figures.yml").write_text("fig01: {question: x}\n")
     with pytest.raises(ExperimentError, match="artifact fig02 has no words in book/figures.yml, which its page needs"):
-        experiments.check("quick")
+        check.check("quick")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_figure_needs_words_where_the_book_has_any(tiny, tmp_path):
     ],
 )
 def test_a_value_has_the_type_of_its_default(default, value, fits):
-    assert experiments._fits(default, value) is fits
+    assert settings.fits(default, value) is fits
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_value_has_the_type_of_its_default(default, value, fits):
     ],
 )
 def test_overrides_are_yaml(text, values):
-    assert experiments.parse_overrides(text) == values
+    assert settings.parse_overrides(text) == values
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_overrides_are_yaml(text, values):
 )
 def test_wrong_overrides_are_refused(text, sentence):
     with pytest.raises(ExperimentError, match=sentence):
-        experiments.parse_overrides(text)
+        settings.parse_overrides(text)
 
 
 @pytest.mark.parametrize(
@@ -226,13 +226,13 @@ def test_an_override_that_nothing_takes_is_refused(tiny):
 
 
 def test_parameters_are_read_from_the_tagged_cell(tiny):
-    assert experiments.notebook_parameters("draw")["eps"] == [0.1]
+    assert templates.notebook_parameters("draw")["eps"] == [0.1]
     tiny(cells=[("code", ["parameters"], "import os\nx = os.getcwd()\n")])
     with pytest.raises(ExperimentError, match=r"notebooks/draw.ipynb has a parameter that is not a plain value"):
-        experiments.notebook_parameters("draw")
+        templates.notebook_parameters("draw")
     tiny(cells=[("code", [], "x = 1")])
     with pytest.raises(ExperimentError, match=r"notebooks/draw.ipynb has no cell tagged parameters"):
-        experiments.notebook_parameters("draw")
+        templates.notebook_parameters("draw")
 
 
 def test_places_follow_the_environment(tiny, monkeypatch, tmp_path):
@@ -244,18 +244,18 @@ def test_places_follow_the_environment(tiny, monkeypatch, tmp_path):
 def test_numbers_of_yaml_1_2_and_safe_tags_only(tmp_path):
     (tmp_path / "x.yml").write_text("a: 1e-3\nb: !!python/name:os.system\n")
     with pytest.raises(ExperimentError, match=r"x.yml, line 2"):
-        experiments.read_yaml(tmp_path / "x.yml")
-    assert yaml.load("a: 1e-3", Loader=experiments._loader()) == {"a": 0.001}
+        settings.read_yaml(tmp_path / "x.yml")
+    assert yaml.load("a: 1e-3", Loader=settings._loader()) == {"a": 0.001}
 
 
 def test_the_commands_of_the_readme_are_accepted():
-    root = experiments.ROOT
+    root = settings.ROOT
     text = (root / "README.md").read_text(encoding="utf-8")
     figures = re.findall(r"make figure FIG=(\w+) P='([^']*)'", text)
     assert len(figures) >= 2
     for key, changes in figures:
         spec = experiments.artifact("quick", key)
-        changed = experiments.override(spec, experiments.parse_overrides(changes))
+        changed = experiments.override(spec, settings.parse_overrides(changes))
         assert (changed.parameters, changed.models) != (spec.parameters, spec.models)
     ((name, profile),) = re.findall(r"press train (\S+) --profile (\w+)", text)
     assert name in experiments.models(profile)
@@ -265,7 +265,7 @@ def test_the_commands_of_the_readme_are_accepted():
 
 
 def test_the_lock_says_where_it_comes_from_and_names_no_host():
-    text = (experiments.ROOT / "requirements.txt").read_text(encoding="utf-8")
+    text = (settings.ROOT / "requirements.txt").read_text(encoding="utf-8")
     assert text.startswith("# Compiled from pyproject.toml for Linux and macOS")
     assert "make lock" in text.splitlines()[0]
     assert not re.search(r"://|--index|--find-links", text)

@@ -9,8 +9,8 @@ import pytest
 
 from paperlib import evaluate
 from press.page import book
-from press.plan import experiments
-from press.plan.experiments import ROOT
+from press.plan import experiments, templates
+from press.plan.settings import ROOT
 from press.run import zoo
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -105,13 +105,13 @@ def test_kernel_is_python3(notebook):
 def test_parameters_come_first_and_are_plain_values(notebook):
     code = [cell for cell in cells(notebook) if cell["cell_type"] == "code"]
     assert [k for k, cell in enumerate(code) if "parameters" in tags(cell)] == [0]
-    defaults = experiments.notebook_parameters(notebook.stem)
-    assert tuple(defaults)[:4] == experiments.PIPELINE_PARAMETERS
+    defaults = templates.notebook_parameters(notebook.stem)
+    assert tuple(defaults)[:4] == templates.PIPELINE_PARAMETERS
     assert (defaults["profile"], defaults["out"]) == ("smoke", "")
 
 
 def test_defaults_name_an_artifact_of_this_notebook_and_models_of_the_smoke_profile(notebook):
-    defaults = experiments.notebook_parameters(notebook.stem)
+    defaults = templates.notebook_parameters(notebook.stem)
     assert experiments.load()["artifacts"][defaults["artifact"]]["notebook"] == notebook.stem
     for name in defaults["models"].values():
         experiments.recipe("smoke", name)
@@ -126,8 +126,8 @@ def test_smoke_networks_are_right_on_many_images_whatever_the_machine(name):
 
 
 def test_every_parameter_says_what_it_means(notebook):
-    comments = book.parameter_comments(experiments.parameters_source(notebook.stem))
-    own = list(experiments.notebook_parameters(notebook.stem))[len(experiments.PIPELINE_PARAMETERS) :]
+    comments = book.parameter_comments(templates.parameters_source(notebook.stem))
+    own = list(templates.notebook_parameters(notebook.stem))[len(templates.PIPELINE_PARAMETERS) :]
     assert own and [name for name in own if not comments.get(name)] == []
 
 
@@ -167,11 +167,11 @@ def test_names_no_place_outside_the_project(notebook):
 
 
 def test_every_notebook_s_record_has_a_list():
-    assert {experiments.notebook_parameters(path.stem)["artifact"] for path in NOTEBOOKS} == set(RECORDED)
+    assert {templates.notebook_parameters(path.stem)["artifact"] for path in NOTEBOOKS} == set(RECORDED)
 
 
 def test_record_holds_what_the_book_quotes(notebook):
-    artifact = experiments.notebook_parameters(notebook.stem)["artifact"]
+    artifact = templates.notebook_parameters(notebook.stem)["artifact"]
     path = experiments.build_dir("smoke") / "results" / f"{artifact}.json"
     if not path.is_file():
         pytest.skip(f"no run of {artifact} with its defaults yet")

@@ -5,8 +5,12 @@ import re
 
 import pytest
 
-from press.page import book
-from press.plan import experiments
+from paperlib import numbers
+from paperlib.files import write_atomic
+from press.page import cells as page_cells
+from press.page import drawn, figures, site, values
+from press.page.words import Words
+from press.plan import experiments, settings
 
 INTERVAL = {"mean": 98.4, "low": 97.91, "high": 98.8, "n": 450}
 
@@ -25,38 +29,38 @@ INTERVAL = {"mean": 98.4, "low": 97.91, "high": 98.8, "n": 450}
     ],
 )
 def test_formatted(leaf, text):
-    assert book.formatted(leaf) == text
+    assert numbers.formatted(leaf) == text
 
 
 def test_a_group_is_no_number():
     with pytest.raises(ValueError, match="asked for as one; it has the keys clean, fgsm"):
-        book.formatted({"clean": 1, "fgsm": 2})
+        numbers.formatted({"clean": 1, "fgsm": 2})
 
 
 def test_keys_are_text_and_a_position_may_stand_for_a_key():
-    values = {"table1": book._text_keys({"ours": {"bim": {0.05: 1.0, 0.1: 2.0}}})}
-    assert book.leaf_at({"9": 1, "10": 2}, ["@1"]) == 2
-    assert book._found(values, "table1", ("ours", "bim", 0.1), "absent") == "2"
-    assert book._found(values, "table1", ("ours", "bim", "@0"), "absent") == "1"
-    assert book._found(values, "table1", ("ours", "bim", "@2"), "absent") == "absent"
-    assert book._found(values, "table1", ("ours", "cw", "@0"), "absent") == "absent"
+    found = {"table1": settings.text_keys({"ours": {"bim": {0.05: 1.0, 0.1: 2.0}}})}
+    assert numbers.leaf_at({"9": 1, "10": 2}, ["@1"]) == 2
+    assert values._found(found, "table1", ("ours", "bim", 0.1), "absent") == "2"
+    assert values._found(found, "table1", ("ours", "bim", "@0"), "absent") == "1"
+    assert values._found(found, "table1", ("ours", "bim", "@2"), "absent") == "absent"
+    assert values._found(found, "table1", ("ours", "cw", "@0"), "absent") == "absent"
 
 
 def test_csv_has_a_line_for_each_number_and_interval():
-    lines = book.as_csv({"a": {"clean": INTERVAL, "eps": [1, 2]}, "b": 2}).splitlines()
+    lines = page_cells.as_csv({"a": {"clean": INTERVAL, "eps": [1, 2]}, "b": 2}).splitlines()
     assert lines == ["quantity,value,low,high,n", "a.clean,98.4,97.91,98.8,450", "b,2,,,"]
 
 
 def test_the_last_column_goes_from_the_tables_that_have_it_under_that_heading():
     text = "a | b\n\n| x | This run |\n| --- | ---: |\n| 1 \\| 2 | 3 \\| 4 |\n\n| This run | y |\n| --- | --- |\n| 1 | 2 |\n"
-    assert book.without_column(text, "This run") == (
+    assert page_cells.without_column(text, "This run") == (
         "a | b\n\n| x |\n| --- |\n| 1 \\| 2 |\n\n| This run | y |\n| --- | --- |\n| 1 | 2 |\n"
     )
 
 
 def test_parameter_comments_are_the_ones_behind_an_assignment():
     source = "# above\nimage = 0  # which image\neps = [1,\n  2]  # sizes\nplain = 1\n"
-    assert book.parameter_comments(source) == {"image": "which image", "eps": "sizes"}
+    assert page_cells.parameter_comments(source) == {"image": "which image", "eps": "sizes"}
 
 
 def test_the_table_of_contents_loses_missing_figures_and_what_is_left_empty(tmp_path):
@@ -64,15 +68,23 @@ def test_the_table_of_contents_loses_missing_figures_and_what_is_left_empty(tmp_
         "root: intro\nparts:\n- caption: A\n  chapters:\n  - file: one\n    sections:\n    - file: figures/fig01\n"
         "- caption: B\n  chapters:\n  - file: figures/fig02\n"
     )
-    book.write_toc(tmp_path / "in.yml", [], tmp_path / "out.yml")
+    site.write_toc(tmp_path / "in.yml", [], tmp_path / "out.yml")
     assert (tmp_path / "out.yml").read_text() == "root: intro\nparts:\n- caption: A\n  chapters:\n  - file: one\n"
 
 
 def test_the_pages_show_numbers_command_and_provenance(book_project):
     published = book_project.root / "book" / "published" / "results"
     published.mkdir(parents=True)
-    (published / "fig01.json").write_text(json.dumps({"values": {"natural": {"clean": INTERVAL | {"mean": 99.0}}}}))
+    record = {
+        "artifact": "fig01", "profile": "quick", "parameters": {"image": 7}, "models": {"natural": {"name": "one"}},
+        "data": {"name": "toy", "n": 3, "pixel_scale": 1}, "environment": {},
+        "values": {"natural": {"clean": INTERVAL | {"mean": 99.0}}, "image": 7},
+    }  # fmt: skip
+    (published / "fig01.json").write_text(json.dumps(record))
     book_project.make()
+    # the edition was drawn from its record by today's code; nothing was measured for it
+    assert "image 7 in red" in (book_project.root / "build" / "edition" / "notebooks" / "fig01.ipynb").read_text()
+    assert sorted(book_project.lines("measured.txt")) == ["1 [0.1]", "2 [0.1, 0.2]"]
     html = book_project.build / "html"
     intro = (html / "intro.html").read_text()
     assert "98.4 % [97.9, 98.8], 99.1, 99.0 % [97.9, 98.8]" in intro
@@ -135,45 +147,50 @@ def code(source: str, *tags: str, outputs: tuple = ()) -> dict:
 def edition(tmp_path, monkeypatch):
     """A repository whose published edition has fig01 and fig02 on MNIST; its quick profile has no fig02."""
     outputs = {kind: {"output_type": "display_data", "data": {kind: "x"}, "metadata": {}} for kind in
-               ("image/png", "text/html", "text/markdown")}  # fmt: skip
-    cells = [
-        code("table()", outputs=(outputs["text/html"],)), code("words()", outputs=(outputs["text/markdown"],)),
-        {"cell_type": "markdown", "metadata": {}, "source": ["## What it shows"]},
-        code("shows()", outputs=(outputs["text/markdown"],)), code("figure()", outputs=(outputs["image/png"],)),
-        code("print()", outputs=({"output_type": "stream", "text": "3"},)),
+               ("image/png", "text/html", "text/plain")}  # fmt: skip
+    content = [
+        code("table()", outputs=(outputs["text/html"],)), code("figure()", outputs=(outputs["image/png"],)),
+        code("x", outputs=(outputs["text/plain"],)), code("print()", outputs=({"output_type": "stream", "text": "3"},)),
     ]  # fmt: skip
-    folder = tmp_path / "book" / "published"
-    files = {"notebooks/fig0{}.ipynb": {"cells": cells}, "results/fig0{}.json": {"data": {"name": "mnist"}}}
-    for kind, content in files.items():
-        (folder / kind).parent.mkdir(parents=True)
-        for number in (1, 2):
-            (folder / kind.format(number)).write_text(json.dumps(content))
-    entries = {"fig01": {"quick": {}, "paper": {}}, "fig02": {"paper": {}}, "fig03": {"paper": {}}, "fig04": {"quick": {}}}
-    monkeypatch.setattr(experiments, "ROOT", tmp_path)
-    monkeypatch.setattr(experiments, "load", lambda: {"recipes": {"quick": {}, "paper": {}}, "artifacts": entries})
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
     monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "build"))
-    return folder
+    entries = {key: {"notebook": "draw", "place": key, "title": key} for key in ("fig01", "fig02", "fig03", "fig04")}
+    for profile, keys in {"quick": ("fig01", "fig04"), "paper": ("fig01", "fig02", "fig03")}.items():
+        for key in keys:
+            entries[key][profile] = {}
+    monkeypatch.setattr(experiments, "load", lambda: {"recipes": {"quick": {}, "paper": {}}, "artifacts": entries})
+    for key in ("fig01", "fig02"):
+        record = {"artifact": key, "models": {}, "values": {}, "data": {"name": "mnist"}, "profile": "paper"}
+        write_atomic(tmp_path / "book" / "published" / "results" / f"{key}.json", json.dumps(record))
+        write_atomic(drawn.path_of(key), json.dumps({"cells": content}))
 
 
-def test_the_editions_pictures_tables_and_findings_stand_on_a_page_without_code(edition):
-    cells = book.published_cells("fig01", edition)
-    assert cells[0]["source"].startswith("## On MNIST: the published edition")
-    assert [list(cell["outputs"][0]["data"])[0] for cell in cells[1:]] == ["text/html", "text/markdown", "image/png"]
-    assert all(cell["metadata"]["tags"] == ["remove-input"] for cell in cells[1:])
-    assert len({cell["id"] for cell in cells}) == len(cells)
-    assert book.published_cells("fig03", edition) == []
+def test_the_editions_pictures_and_tables_stand_on_a_page_without_code(edition):
+    found = figures.published_cells(experiments.artifact("quick", "fig01"), values.Numbers("quick"))
+    assert found[0]["source"].startswith("## On MNIST: the published edition")
+    assert [list(cell["outputs"][0]["data"])[0] for cell in found[1:]] == ["text/html", "image/png"]
+    assert all(cell["metadata"]["tags"] == ["remove-input"] for cell in found[1:])
+    assert len({cell["id"] for cell in found}) == len(found)
+    assert figures.published_cells(experiments.artifact("paper", "fig03"), values.Numbers("paper")) == []
 
 
 def test_what_a_profile_lacks_has_the_editions_page_and_what_it_has_not_executed_has_none(edition, tmp_path):
-    assert book.pages("quick") == ["fig02"]
-    made = tmp_path / "build" / "quick" / "notebooks" / "fig04.ipynb"
-    made.parent.mkdir(parents=True)
-    made.write_text("{}")
-    assert book.pages("quick") == ["fig02", "fig04"] and book.pages("paper") == []
+    assert values.Numbers("quick").pages() == ["fig02"]
+    write_atomic(tmp_path / "build" / "quick" / "notebooks" / "fig04.ipynb", "{}")
+    assert values.Numbers("quick").pages() == ["fig02", "fig04"] and values.Numbers("paper").pages() == []
+    assert values.Numbers("paper", alone=True).pages() == ["fig01", "fig02"]
+
+
+def test_the_words_stand_around_the_pictures():
+    title, heading = ({"cell_type": "markdown", "id": name, "source": f"# {name}"} for name in ("title", "heading"))
+    first, second = code("1"), code("2")
+    whole = figures.worded([title, first, heading, second], Words("Why?", "Read so.", "## What it shows\n\nThis."))
+    assert [cell.get("id", "code") for cell in whole] == ["title", "question", "code", "reading", "heading", "code", "rest"]
+    assert figures.worded([title, first], Words("", "", "")) == [title, first]
 
 
 def test_a_page_joins_code_up_to_the_next_output_and_leaves_out_the_summary_for_tests():
     text = {"cell_type": "markdown", "metadata": {}, "source": "# Title"}
     cells = [text, code("a = 1", "parameters"), code("b = 2"), code("a + b", outputs=({"text": "3"},)), code("c = 3")]
-    page = book.page_cells([*cells, code("print(c)", "nbval-check-output", outputs=({"text": "3"},))])
+    page = figures.page_cells([*cells, code("print(c)", "nbval-check-output", outputs=({"text": "3"},))])
     assert [cell["source"] for cell in page] == ["# Title", "a = 1\n\nb = 2\n\na + b"]

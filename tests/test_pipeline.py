@@ -19,7 +19,7 @@ from paperlib.data import DataError, load
 from paperlib.files import data_dir
 from press.__main__ import main
 from press.plan import experiments
-from press.run import pipeline
+from press.run import notebooks, places, steps
 from press.run.zoo import ZooError
 
 # --- what reruns ---------------------------------------------------------------------------------------------------
@@ -157,11 +157,11 @@ def test_steps_find_absolute_folders_and_huge_pages_unless_the_user_said_otherwi
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PAPERLIB_DATA", "data")
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
-    pipeline.settle_environment()
+    places.settle_environment()
     assert os.environ["PAPERLIB_DATA"] == str(tmp_path / "data")
     assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=0"
     monkeypatch.delenv("GLIBC_TUNABLES")
-    pipeline.settle_environment()
+    places.settle_environment()
     assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
 
 
@@ -176,14 +176,14 @@ def test_a_kernel_that_died_at_its_start_is_started_again_and_no_other():
         return "done"
 
     sentence, deaths, calls = "Kernel died before replying to kernel_info", 2, []
-    assert pipeline.started(run) == "done" and len(calls) == 3
+    assert notebooks.started(run) == "done" and len(calls) == 3
     deaths, calls = 9, []
     with pytest.raises(RuntimeError, match="before replying"):
-        pipeline.started(run)
+        notebooks.started(run)
     assert len(calls) == 3
     sentence, calls = "Kernel died", []
     with pytest.raises(RuntimeError, match="Kernel died"):
-        pipeline.started(run)
+        notebooks.started(run)
     assert len(calls) == 1
 
 
@@ -328,6 +328,47 @@ def test_an_artifact_executed_alone_follows_a_model_s_source(project):
     assert epochs(project)["one 0"] == 2 and epochs(project)["two 0"] == 2
 
 
+@pytest.mark.parametrize(
+    ("path", "old", "new", "measured", "executed"),
+    [
+        ("paperlib/drawings/draw.py", "red", "blue", 0, 2),
+        ("paperlib/names.py", "\"natural\": \"#D55E00\"", "\"natural\": \"#000000\"", 0, 0),
+        ("notebooks/draw.ipynb", "print(draw.line(record))", "print(draw.line(record), 1)", 0, 2),
+        ("book/paper_numbers.yml", "clean: 99.1", "clean: 99.2", 0, 1),
+        ("book/intro.md", "# Toy", "# Toys", 0, 0),
+        ("experiments.yml", "title: A surface", "title: The surface", 0, 0),
+        ("press/page/cells.py", "ROWS = 40", "ROWS = 30", 0, 0),
+        ("paperlib/measures/draw.py", "0.0123456", "0.5", 2, 2),
+        ("paperlib/record.py", "data: tuple = ()", "data: tuple = tuple()", 2, 2),
+    ],
+)
+def test_only_what_a_measurement_uses_makes_it_anew(book_project, path, old, new, measured, executed):
+    book_project.make()
+    before = {name: len(book_project.lines(f"{name}.txt")) for name in ("measured", "executed")}
+    assert before == {"measured": 2, "executed": 2}
+    book_project.edit(path, old, new)
+    book_project.make()
+    after = {name: len(book_project.lines(f"{name}.txt")) - before[name] for name in before}
+    assert after == {"measured": measured, "executed": executed}
+
+
+def test_a_changed_drawing_a_changed_number_of_the_paper_and_a_changed_sentence_are_on_the_page(book_project):
+    words = book_project.root / "book" / "figures"
+    words.mkdir()
+    for key in ("fig01", "fig02"):
+        text = 'Why?\n\nThe slope is {{ number("natural/slope") }}.\n\nIt is {{ number("no/such") }}.\n'
+        (words / f"{key}.md").write_text(text)
+    book_project.make()
+    page = book_project.build / "html" / "figures" / "fig01.html"
+    assert "The slope is 0.0123" in page.read_text() and "It is" not in page.read_text()
+    book_project.edit("paperlib/drawings/draw.py", "red", "blue")
+    book_project.edit("book/paper_numbers.yml", "clean: 99.1", "clean: 99.3")
+    book_project.edit("book/figures/fig01.md", "Why?", "What for?")
+    book_project.make()
+    assert all(text in page.read_text() for text in ("image 1 in blue", "99.3", "What for?"))
+    assert len(book_project.lines("measured.txt")) == 2
+
+
 def test_a_recipe_field_retrains_only_the_models_that_set_it(project):
     status, said = project.run("figure", "fig02", "--set", "c=0.7 image=4")
     assert status == 0, said
@@ -448,7 +489,7 @@ def real(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("options", [(), ("--rebuild",)])
 def test_a_device_that_is_not_there_is_refused_and_the_checkpoint_stays(real, options, capsys):
-    pipeline.train("net", "quick")
+    steps.train("net", "quick")
     before = {path: path.read_bytes() for path in real.parent.iterdir()}
     capsys.readouterr()
     assert main(["train", "net", *options, "--device", "foo"]) == 2
@@ -458,7 +499,7 @@ def test_a_device_that_is_not_there_is_refused_and_the_checkpoint_stays(real, op
 
 @pytest.mark.parametrize("of_other_code", [False, True])
 def test_a_checkpoint_with_an_unreadable_card_is_rebuilt(real, of_other_code, capsys):
-    weights = pipeline.train("net", "quick").read_bytes()
+    weights = steps.train("net", "quick").read_bytes()
     real.with_suffix(".json").write_text("{")
     assert main(["train", "net"]) == 2
     assert "net.json is not a readable card" in capsys.readouterr().err
@@ -469,26 +510,26 @@ def test_a_checkpoint_with_an_unreadable_card_is_rebuilt(real, of_other_code, ca
 
 
 def test_a_trained_model_is_of_its_recipe_and_data_and_broken_cards_say_so(real, tmp_path):
-    assert not pipeline.is_trained("net", "quick")
-    pipeline.train("net", "quick")
+    assert not steps.is_trained("net", "quick")
+    steps.train("net", "quick")
     real.with_suffix(".made_of").unlink()
-    assert pipeline.is_trained("net", "quick")
+    assert steps.is_trained("net", "quick")
     recipe = experiments.load()["recipes"]["quick"]["net"]
     recipe["seed"] = 1
-    assert not pipeline.is_trained("net", "quick")
+    assert not steps.is_trained("net", "quick")
     recipe["seed"] = 0
     write_archive(tmp_path / "tiny.npz", n=48)
     load.cache_clear()
-    assert not pipeline.is_trained("net", "quick")
+    assert not steps.is_trained("net", "quick")
     real.with_suffix(".json").write_text("{")
     with pytest.raises(ZooError, match="net.json is not a readable card"):
-        pipeline.is_trained("net", "quick")
+        steps.is_trained("net", "quick")
 
 
 def test_archives_of_one_name_are_two_data_sets_and_a_replaced_or_lost_one_is_noticed(real, tmp_path):
     def sha256(folder: str) -> str:
         load.cache_clear()
-        return pipeline.data(str(tmp_path / folder / "my.npz"), "quick")["sha256"]
+        return steps.data(str(tmp_path / folder / "my.npz"), "quick")["sha256"]
 
     for folder, n in (("a", 40), ("b", 48)):
         (tmp_path / folder).mkdir()
@@ -504,12 +545,12 @@ def test_archives_of_one_name_are_two_data_sets_and_a_replaced_or_lost_one_is_no
 def test_a_stamp_of_embedded_data_holds_and_one_without_its_archive_is_renewed(real, tmp_path, monkeypatch):
     monkeypatch.setenv("PAPERLIB_DATA", str(tmp_path))
     of_others = {"name": "mnist", "sha256": "ab" * 32, "n": {}}
-    files.write_atomic(pipeline.stamp("quick", "data", "mnist"), json.dumps(of_others))
-    assert pipeline.data("mnist", "quick") == of_others
+    files.write_atomic(places.stamp("quick", "data", "mnist"), json.dumps(of_others))
+    assert steps.data("mnist", "quick") == of_others
     images = np.zeros((20, 28, 28), np.uint8)
     labels = np.arange(20) % 10
     write_archive(data_dir() / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    found = pipeline.data("mnist", "quick")
+    found = steps.data("mnist", "quick")
     assert found["sha256"] == load("mnist").sha256 and found["archive"]["path"] == str(tmp_path / "mnist.npz")
 
 

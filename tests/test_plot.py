@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from press.page.book import leaves
 
 from paperlib.drawings import style
 from paperlib.drawings import surfaces as surfaces_drawings
 from paperlib.drawings.maps import rounded
 from press.page import words
-from press.page.book import leaves
-from press.plan import experiments
+from press.plan import experiments, settings, templates
 from press.run import record
 
 AXIS = np.linspace(-4, 4, 9)
@@ -201,22 +201,22 @@ FIGURES = [key for key, entry in experiments.load()["artifacts"].items() if entr
 
 @pytest.mark.parametrize("key", FIGURES)
 def test_every_figure_of_the_template_has_its_words(key):
-    page = experiments.read_yaml(experiments.ROOT / "book" / "figures.yml")[key]
+    page = settings.read_yaml(settings.ROOT / "book" / "figures.yml")[key]
     assert page["question"].strip().endswith("?")
     assert 2 <= len(page["reading"]) <= 3
-    known = {*experiments.notebook_parameters("surfaces"), "eps", "step", "data", "n"}
+    known = {*templates.notebook_parameters("surfaces"), "eps", "step", "data", "n"}
     for text in (page["question"], *page["reading"], *page["differs"]):
         assert words.filled(text, {}, dict.fromkeys(known, "x")), text
 
 
 @pytest.mark.parametrize("profile", ["quick", "paper"])
 def test_the_numbers_that_the_words_ask_for_are_taken(profile):
-    pages = experiments.read_yaml(experiments.ROOT / "book" / "figures.yml")
+    pages = settings.read_yaml(settings.ROOT / "book" / "figures.yml")
     for key in experiments.keys(profile):
         spec = experiments.artifact(profile, key)
         if spec.notebook != "surfaces":
             continue
-        parameters = experiments.notebook_parameters("surfaces") | spec.parameters
+        parameters = templates.notebook_parameters("surfaces") | spec.parameters
         for text in pages[key]["shows"]:
             for path in re.findall(r"{([^{}~]+/[^{}~]+?) *(?:~[^{}]*)?}", text):
                 last = [part for part in path.split("/") if part not in ("median", "margin")][-1]

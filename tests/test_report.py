@@ -16,7 +16,7 @@ from paperlib.reporting import report as reporting
 from paperlib.reporting.pieces import Pieces, Progress, lasting
 from paperlib.state import InputError
 from press.__main__ import main
-from press.plan.experiments import ROOT
+from press.plan.settings import ROOT
 
 HOSTILE = '</style><script>alert("x")</script><img src=http://evil.example/a.png onerror=alert(1)> & \'quoted\''
 

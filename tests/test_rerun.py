@@ -8,7 +8,7 @@ import sys
 import nbformat
 from nbclient import NotebookClient
 
-from press.plan.experiments import ROOT
+from press.plan.settings import ROOT
 
 
 def published() -> dict:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from paperlib.train import Recipe
-from press.plan import experiments
+from press.plan import experiments, settings
 from press.run import search, zoo
 
 
@@ -57,13 +57,13 @@ def test_a_whole_search_uses_held_out_images_and_can_be_repeated(tiny, tmp_path)
 
 
 def test_a_wrong_search_is_refused(tiny):
-    with pytest.raises(experiments.ExperimentError, match="search is 'steep'; allowed are flat"):
+    with pytest.raises(settings.ExperimentError, match="search is 'steep'; allowed are flat"):
         search.settings("steep", "quick")
     tiny["candidates"].append({"c": -1})
-    with pytest.raises(experiments.ExperimentError, match="c is -1"):
+    with pytest.raises(settings.ExperimentError, match="c is -1"):
         search.settings("flat", "quick")
     del tiny["eps"]
-    with pytest.raises(experiments.ExperimentError, match="allowed are exactly"):
+    with pytest.raises(settings.ExperimentError, match="allowed are exactly"):
         search.settings("flat", "quick")
 
 

@@ -13,9 +13,9 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
-from press.plan import experiments
+from press.plan import settings
 
-HTML = experiments.ROOT / "build" / "quick" / "html"
+HTML = settings.ROOT / "build" / "quick" / "html"
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

@@ -7,9 +7,10 @@ the paper's number; the verdict says how many checks of a claim hold.
 import re
 from dataclasses import dataclass
 
+from paperlib.numbers import formatted, leaf_at
 from paperlib.refusal import Refusal
-from press.page.book import Numbers, formatted, leaf_at
-from press.plan import experiments
+from press.page.values import Numbers
+from press.plan import experiments, settings
 
 VERDICTS = ("reproduced", "partly", "not reproduced", "not testable", "not run")
 # kind of check -> the fields it needs, and those it may have
@@ -56,7 +57,7 @@ class Values:
 
 def load() -> list[dict]:
     """The claims in order. Raises ClaimError, naming claim and field, for an unknown check, field or artifact."""
-    claims = experiments.read_yaml(experiments.ROOT / "book" / "claims.yml")
+    claims = settings.read_yaml(settings.ROOT / "book" / "claims.yml")
     known = experiments.load()["artifacts"]
     for claim in claims:
         _fields(claim, set(claim), *FIELDS)

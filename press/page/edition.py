@@ -1,28 +1,21 @@
 """The published edition: what a finished run of the paper profile leaves in the repository for readers without a GPU.
 
-``publish`` copies whatever a run has finished (results, executed notebooks, searches, one seed's checkpoints) into
-``book/published``; runs on several machines merge, because each adds its own artifacts. ``unpack`` lays the edition out
-as if it had just been made here, so that its book is built by the same code as any other.
+``publish`` copies whatever a run has measured (records, arrays, searches, one seed's checkpoints) into ``book/published``;
+runs on several machines merge, because each adds its own artifacts. Its pages are drawn from the records (``drawn``).
 """
 
 import json
-import os
-import shutil
 from pathlib import Path
 
-from paperlib.files import file_hash, scratch, write_atomic
+from paperlib.files import file_hash, write_atomic
 from paperlib.refusal import Refusal
 from press.page.findings import edition_dir
 from press.plan import experiments
-from press.run import pipeline, search, zoo
+from press.plan.searches import described
+from press.run import search, zoo
 
 PROFILE = "paper"
 LIMIT = 40 * 2**20
-PARTS = ("notebooks", "results", "models", "search", "oracle")
-# what the pipeline leaves beside its products, and building a book does not
-TRACES = ("done", "parts", "reruns", "models/*.made_of", "models/*.lock", "models/*.state.pt", "locks/train-*",
-          "locks/execute-*")  # fmt: skip
-
 
 class EditionError(Refusal):
     """An edition that would be too large, belongs to another profile or recipe, or has no place to go; one sentence."""
@@ -31,7 +24,7 @@ class EditionError(Refusal):
 def publish(profile: str = PROFILE) -> list[str]:
     """Add every finished artifact of the profile to the edition; returns their keys.
 
-    An artifact goes in whole: record, arrays, executed notebook and the checkpoints it used. Raises EditionError, before
+    An artifact goes in whole: record, arrays and the checkpoints it used. Raises EditionError, before
     anything is copied, for a profile that is no size of ``PROFILE``, for an artifact that ``reasons`` tells stale, and for
     more than ``LIMIT`` bytes.
     """
@@ -39,7 +32,7 @@ def publish(profile: str = PROFILE) -> list[str]:
         allowed = ", ".join(name for name in experiments.profiles() if experiments.column(name) == PROFILE)
         raise EditionError(f"profile is {profile!r}; allowed in the published edition are {allowed}")
     place = experiments.build_dir(profile)
-    keys = [key for key in experiments.keys(profile) if is_finished(key, place)]
+    keys = [key for key in experiments.keys(profile) if (place / "results" / f"{key}.json").is_file()]
     for key in keys:
         found = reasons(json.loads((place / "results" / f"{key}.json").read_text()), place)
         if found:
@@ -58,15 +51,10 @@ def publish(profile: str = PROFILE) -> list[str]:
     return keys
 
 
-def is_finished(key: str, place: Path) -> bool:
-    """Whether a run's folder holds both the record and the executed notebook of an artifact."""
-    return (place / "notebooks" / f"{key}.ipynb").is_file() and (place / "results" / f"{key}.json").is_file()
-
-
 def artifact_files(key: str, profile: str) -> list[tuple[Path, Path]]:
     """The files of one finished artifact: where each is, and its place in the edition."""
     place = experiments.build_dir(profile)
-    found = [(place / "notebooks" / f"{key}.ipynb", Path("notebooks") / f"{key}.ipynb")]
+    found = []
     for kind in ("json", "npz"):
         path = place / "results" / f"{key}.{kind}"
         if path.is_file():
@@ -83,29 +71,6 @@ def weighs(name: str) -> bool:
     return experiments.DERIVED not in name
 
 
-def unpack() -> None:
-    """Lay the edition out in the folder of ``PROFILE`` as a run leaves it; again in place of a former copy.
-
-    Raises EditionError for an edition without results, and for a folder that holds a run of the reader's own.
-    """
-    if not (edition_dir() / "results").is_dir():
-        raise EditionError("book/published holds no results; make and publish an edition first")
-    place = experiments.build_dir(PROFILE)
-    own = sorted(str(path.relative_to(place)) for trace in TRACES for path in place.glob(trace))
-    if own:
-        sentence = "move it away, or name another folder in PAPERLIB_BUILD"
-        raise EditionError(f"{place} holds a run of your own ({own[0]}); {sentence}")
-    # the lock of the book that is built from this
-    with pipeline.lock(PROFILE, "book-html"), scratch(place / "tmp", "edition") as fresh:
-        shutil.copytree(edition_dir(), fresh, dirs_exist_ok=True)
-        # notebooks declare their artifacts finished: they go first and come last, each part in one piece
-        for part in PARTS:
-            shutil.rmtree(place / part, ignore_errors=True)
-        for part in reversed(PARTS):
-            if (fresh / part).is_dir():
-                os.replace(fresh / part, place / part)
-
-
 def stale() -> list[str]:
     """One sentence for each artifact or search of the edition that ``experiments.yml`` or its template has left behind."""
     found = []
@@ -119,7 +84,7 @@ def stale() -> list[str]:
 def search_reasons(result: dict) -> list[str]:
     """Why a search no longer is the one that ``experiments.yml`` describes, or did not choose what its recipe has."""
     found = []
-    if search.settings(result["name"], result["profile"]) != result["settings"]:
+    if described(result["name"], result["profile"]) != result["settings"]:
         found.append("its settings have changed")
     recipe = experiments.recipe(result["profile"], result["name"])
     for field, chosen in search.choose(result["candidates"]).items():

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from paperlib.names import ATTACKS
-from press.plan import experiments
+from press.plan import experiments, settings
 
 # images of the official test sets
 OFFICIAL = {"mnist": 10_000, "cifar10": 10_000}
@@ -13,7 +13,7 @@ OFFICIAL = {"mnist": 10_000, "cifar10": 10_000}
 
 def edition_dir() -> Path:
     """Where the published edition is kept: ``book/published``."""
-    return experiments.ROOT / "book" / "published"
+    return settings.ROOT / "book" / "published"
 
 
 def networks(folder: Path) -> list[dict]:

@@ -4,7 +4,7 @@ before it."""
 import ast
 from graphlib import TopologicalSorter
 
-from press.plan.experiments import ROOT
+from press.plan import settings
 
 # heading, package, and what it is for
 PARTS = (
@@ -35,8 +35,9 @@ def _entry(module: str) -> str:
 
 def _modules() -> dict[str, set[str]]:
     """Every module with a docstring, and the modules that it imports at its top."""
-    paths = [path for package in ("paperlib", "press") for path in sorted((ROOT / package).rglob("*.py"))]
-    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths if path.stem[:2] != "__"}
+    paths = [path for package in ("paperlib", "press") for path in sorted((settings.ROOT / package).rglob("*.py"))]
+    own = [path for path in paths if not path.stem.startswith("__")]
+    names = {".".join(path.relative_to(settings.ROOT).with_suffix("").parts): path for path in own}
     return {name: _imported(path.read_text(encoding="utf-8")) & names.keys() for name, path in names.items()}
 
 

@@ -1,28 +1,22 @@
 """The words of a figure's page: ``book/figures/<key>.md`` in the chapters' own Jinja, filled from the figure's record.
 
 A template may use ``number("a/b")``, a number of the record with its interval; ``lies("a/b", 1)``, how that interval lies
-to 1 in words; the record's facts by name (its parameters, and what ``facts`` of ``paperlib.drawings.<kind>`` adds); and whatever
-a chapter may use. A paragraph that names a number which the record lacks is left out. ``shared.md`` holds what several pages
-say, as macros.
+to 1 in words; the record's facts by name (its parameters, and what ``facts`` of ``paperlib.drawings.<kind>`` adds); and
+whatever a chapter may use. A paragraph that names a number which the record lacks is left out. ``shared.md`` holds what
+several pages say, as macros.
 """
 
 import importlib
 import re
 from dataclasses import dataclass
 
-import jinja2
-
 from paperlib.numbers import formatted, leaf_at
 from paperlib.numbers import lies as relation
 from paperlib.record import Record
-from paperlib.refusal import Refusal
+from press.page import template
 from press.plan import experiments
 
 LACKING = "\0"
-
-
-class WordsError(Refusal):
-    """Words that name something unknown; one sentence with the file."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +26,12 @@ class Words:
     question: str
     reading: str
     rest: str
+
+    @property
+    def shows(self) -> str:
+        """What stands below the heading of that name."""
+        found = re.search(r"(?s)\A## What it shows\n(.*?)(?=\n## |\Z)", self.rest)
+        return found[1].strip() if found else ""
 
 
 def words(key: str, kind: str, record: Record, names: dict[str, object]) -> Words:
@@ -51,8 +51,7 @@ def facts(kind: str, record: Record) -> dict[str, object]:
 
 
 def filled(text: str, record: Record, names: dict[str, object], where: str) -> str:
-    """``text`` without the paragraphs that name a number which the record lacks; WordsError says ``where`` a name is unknown.
-    """
+    """``text`` without the paragraphs that name a number which the record lacks; BookError says ``where`` names fail."""
 
     def number(path: str) -> str:
         leaf = leaf_at(record.values, path.split("/"))
@@ -62,14 +61,6 @@ def filled(text: str, record: Record, names: dict[str, object], where: str) -> s
         leaf = leaf_at(record.values, path.split("/"))
         return LACKING if leaf is None else relation(leaf, reference)
 
-    loader = jinja2.FileSystemLoader(experiments.ROOT / "book" / "figures")
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, loader=loader, keep_trailing_newline=True)
-    environment.globals |= names | {"number": number, "lies": lies}
-    try:
-        whole = environment.from_string(text).render()
-    except jinja2.TemplateSyntaxError as error:
-        raise WordsError(f"{where}, line {error.lineno}: {error.message}") from error
-    except (jinja2.UndefinedError, jinja2.TemplateNotFound, Refusal) as error:
-        raise WordsError(f"{where}: {error}") from error
+    whole = template.filled(text, names | {"number": number, "lies": lies}, where)
     paragraphs = re.split(r"\n\s*\n", whole.strip())
     return "\n\n".join(paragraph for paragraph in paragraphs if LACKING not in paragraph)

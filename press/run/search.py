@@ -14,23 +14,8 @@ from paperlib.evaluate import correct, survivors
 from paperlib.intervals import accuracy
 from paperlib.state import reject
 from press.plan import experiments
-from press.run import pipeline, zoo
-
-FIELDS = {"reference", "eps", "slack", "n", "shortened", "candidates"}
-
-
-def settings(name: str, profile: str) -> dict:
-    """The search called ``name`` in ``experiments.yml``. Raises ExperimentError, naming what is wrong."""
-    searches = (experiments.load().get("searches") or {}).get(experiments.column(profile)) or {}
-    if name not in searches:
-        allowed = ", ".join(searches) or "none in this profile"
-        raise experiments.ExperimentError(f"search is {name!r}; allowed are {allowed}")
-    found = searches[name]
-    if set(found) != FIELDS:
-        raise experiments.ExperimentError(f"search {name} has {sorted(found)}; allowed are exactly {sorted(FIELDS)}")
-    for candidate in [{}, *found["candidates"]]:
-        experiments.recipe(profile, experiments.derived_name(name, found["shortened"] | candidate))
-    return found
+from press.plan.searches import described
+from press.run import steps, zoo
 
 
 def search(name: str, profile: str, *, progress: bool = True) -> dict:
@@ -39,7 +24,7 @@ def search(name: str, profile: str, *, progress: bool = True) -> dict:
     Returns ``{name, profile, settings, data, reference, candidates, chosen}``; each row has ``clean`` and ``worst``
     intervals, ``allowed`` and the checkpoint's sha256. Nothing is left to choice: ties go to the earlier candidate.
     """
-    found = settings(name, profile)
+    found = described(name, profile)
     reference = judged(found["reference"], profile, found, {}, progress)
     rows = [judged(name, profile, found, candidate, progress) for candidate in found["candidates"]]
     floor = reference["clean"]["mean"] - found["slack"]
@@ -65,7 +50,7 @@ def choose(rows: list[dict]) -> dict:
 def judged(name: str, profile: str, found: dict, candidate: dict, progress: bool = True) -> dict:
     """One candidate trained shortened (or found), its clean and worst-case accuracy on held-out images."""
     # by the pipeline, which knows of changed training code and of accelerators
-    pipeline.train(_trial(name, found, candidate), profile)
+    steps.train(_trial(name, found, candidate), profile)
     trained = zoo.get(_trial(name, found, candidate), profile, progress=progress)
     held_out = trained.dataset.validation.first(min(found["n"], len(trained.dataset.validation)))
     right = correct(trained.model, held_out.x, held_out.y)

@@ -1,0 +1,144 @@
+"""The book's last step: stage chapters and figure pages into one folder, and let Jupyter Book build it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from paperlib import files, fingerprint
+from press.page import drawn, vocabulary
+from press.page.cells import OWN, without_column
+from press.page.figures import stage_figure
+from press.page.template import BookError, filled
+from press.page.values import Numbers, executed
+from press.plan import experiments, settings
+from press.plan.experiments import build_dir
+from press.run import places
+
+
+def stage(profile: str, target: Path, *, alone: bool = False) -> None:
+    """Writes the whole source of the book into the folder ``target``; ``alone`` as in ``Numbers``."""
+    numbers = Numbers(profile, alone=alone)
+    shutil.copytree(settings.ROOT / "book" / "_static", target / "_static")
+    shutil.copy(settings.ROOT / "_config.yml", target)
+    for path in (settings.ROOT / "book").glob("*.bib"):
+        shutil.copy(path, target)
+    figures = numbers.pages()
+    for key in figures:
+        own = not alone and key in executed(profile)
+        stage_figure(experiments.artifact(profile, key) if own else drawn.spec_of(key), numbers, target / "figures")
+    for path in sorted((settings.ROOT / "book").glob("*.md")):
+        (target / path.name).write_text(rendered(path, numbers), encoding="utf-8")
+    write_toc(settings.ROOT / "book" / "_toc.yml", figures, target / "_toc.yml")
+    _write_plotly(target)
+
+
+def rendered(path: Path, numbers: Numbers) -> str:
+    """A chapter with its numbers filled in; BookError names the chapter and line of an unknown name."""
+    text = filled(path.read_text(encoding="utf-8"), vocabulary.names(numbers), f"book/{path.name}")
+    return without_column(text, OWN) if numbers.alone else text
+
+
+def write_toc(source: Path, figures: list[str], target: Path) -> None:
+    """The table of contents without the figure pages that this profile lacks."""
+    import yaml
+
+    kept = _kept(settings.read_yaml(source), {f"figures/{key}" for key in figures})
+    target.write_text(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _kept(node: object, figures: set[str]) -> object:
+    """``node`` without entries of missing figures, and without parts, chapters and sections left empty."""
+    if isinstance(node, list):
+        kept = [_kept(item, figures) for item in node]
+        return [item for item in kept if item is not None]
+    if not isinstance(node, dict):
+        return node
+    file = node.get("file", "")
+    if file.startswith("figures/") and file not in figures:
+        return None
+    entry = {key: _kept(item, figures) for key, item in node.items()}
+    entry = {key: item for key, item in entry.items() if item != []}
+    return entry if {"file", "root", "chapters"} & entry.keys() else None
+
+
+def _write_plotly(target: Path) -> None:
+    """plotly.js, once, if a page draws with it."""
+    pages = (target / "figures").glob("*.ipynb")
+    if any("Plotly.newPlot" in path.read_text(encoding="utf-8") for path in pages):
+        from plotly.offline import get_plotlyjs
+
+        (target / "_static" / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+
+
+def build(profile: str, *, alone: bool = False) -> Path:
+    """Stages and builds the book with warnings as errors; replaces the former pages only when all is well.
+
+    ``alone``: the book is of the published edition, and there is no run to set beside it; it goes to a folder of its own.
+
+    Returns the first page. BookError quotes the warnings. Nothing is built when the same source was built already.
+    """
+    experiments.check_profile(profile)
+    place = build_dir("published" if alone else profile)
+    place.mkdir(parents=True, exist_ok=True)
+    with places.lock(place.name, "book-html"):
+        shutil.rmtree(place / "source", ignore_errors=True)
+        drawn.draw(cores=places.available_cores())
+        stage(profile, place / "source", alone=alone)
+        made_of = _source_digest(place / "source")
+        built = place / "html" / ".made_of"
+        if not (built.is_file() and built.read_text() == made_of):
+            with files.scratch(place / "tmp", "html") as folder:
+                _run_jupyter_book(place / "source", folder, place / "logs" / "jupyter-book.log")
+                (folder / "_build" / "html" / ".made_of").write_text(made_of)
+                _replace_folder(folder / "_build" / "html", place / "html")
+    return place / "html" / "index.html"
+
+
+def _source_digest(source: Path) -> str:
+    """SHA-256 of everything that the pages are made of: the staged files, and the code whose docstrings they quote."""
+    code = [path for package in ("paperlib", "press") for path in (settings.ROOT / package).rglob("*.py")]
+    parts = [[path.name, files.file_hash(path)] for path in sorted([*source.rglob("*"), *code]) if path.is_file()]
+    return fingerprint.digest(parts)
+
+
+def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:
+    # not the console script: its first line cannot name an interpreter whose path has spaces
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source)]
+    command += ["--path-output", str(output), "-W", "-n", "--keep-going"]
+    environment = os.environ | {"PYTHONPATH": str(settings.ROOT), "NO_COLOR": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(done.stdout + done.stderr, encoding="utf-8")
+    if done.returncode:
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).replace(f"{source}{os.sep}", "")
+        warnings = list(dict.fromkeys(re.findall(r"(?m)^.*(?:WARNING|ERROR): .*$", plain)))
+        quoted = "; ".join(warnings[:10]) or "no warning was printed"
+        raise BookError(f"the book has {len(warnings)} warnings, which count as errors: {quoted}; read {log}")
+
+
+def setup(app) -> dict[str, object]:
+    """The book's Sphinx extension (named in ``_config.yml``): each script once on a page, and none from outside."""
+    # after every extension that adds scripts to a page
+    app.connect("html-page-context", _tidy_scripts, priority=999)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _tidy_scripts(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Drops scripts added twice (MathJax, settings of extensions) and thebe, which would load code from a network."""
+    kept = {}
+    for script in context.get("script_files", []):
+        content = str(script.filename or script.attributes.get("body"))
+        if "thebe" not in content:
+            kept.setdefault(content, script)
+    # in place: Sphinx holds the same list
+    context["script_files"][:] = kept.values()
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    former = new.with_name("former")
+    if target.exists():
+        os.replace(target, former)
+    os.replace(new, target)

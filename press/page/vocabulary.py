@@ -1,0 +1,28 @@
+"""Every name that a chapter or the words of a figure may use."""
+
+from functools import cache
+
+from paperlib.names import ATTACKS, METHODS
+from paperlib.numbers import formatted
+from press.page import claims, findings
+from press.page.library import library
+from press.page.values import Numbers
+from press.plan import experiments, settings
+
+NUMBERS = ("value", "published", "paper", "page", "status", "networks", "lacking", "sizes", "searches", "cells",
+           "test_images", "seeds", "at_equal_norm")  # fmt: skip
+
+
+@cache
+def names(numbers: Numbers) -> dict[str, object]:
+    """Functions and facts by name; the claims are those of this run, none where there is no ledger."""
+    artifacts = {
+        key: {"notebook": entry["notebook"], "paper": entry["place"], "title": entry["title"]}
+        for key, entry in experiments.load()["artifacts"].items()
+    }
+    ledger = (settings.ROOT / "book" / "claims.yml").is_file()
+    return {name: getattr(numbers, name) for name in NUMBERS} | {
+        "agreement": findings.agreement, "library": library, "interval": formatted, "methods": METHODS, "attacks": ATTACKS,
+        "profile": numbers.profile, "alone": numbers.alone, "artifacts": artifacts,
+        "claims": claims.judged(numbers) if ledger else [],
+    }  # fmt: skip
