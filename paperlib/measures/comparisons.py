@@ -13,6 +13,14 @@ from paperlib.refusal import reject
 PerGroup = Mapping[str, Mapping[str, np.ndarray]]
 
 
+def averages(
+    per_group: PerGroup, compare: Mapping[str, list[str]], *, reach: float, unit: str, geometric: bool
+) -> dict:  # fmt: skip
+    """Each group's ``summary`` under its name, and the groups ``compared``."""
+    summaries = {key: summary(per_image, reach=reach, unit=unit) for key, per_image in per_group.items()}
+    return nested(summaries, compared(compare, per_group, reach=reach, unit=unit, geometric=geometric))
+
+
 def summary(per_image: Mapping[str, np.ndarray], *, reach: float, unit: str) -> dict:
     """Each measure's interval over the images; ``distance`` as ``distances`` has it."""
     found = {}

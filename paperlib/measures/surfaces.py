@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from paperlib import indicator as slopes
 from paperlib.evaluate import correct, survivors
 from paperlib.intervals import Interval, interval, rank_correlation
-from paperlib.measures.comparisons import accuracies, compared, nested, summary
+from paperlib.measures.comparisons import accuracies, averages, nested
 from paperlib.measures.planes import Grid, Planes, boundary, grid_axis, images_drawn, picture, planes
 from paperlib.measures.shapes import MEASURES, Axis, Grids
 from paperlib.objective import SURFACES
@@ -22,7 +22,7 @@ from paperlib.record import Measured
 from paperlib.refusal import reject
 from paperlib.train import Trained
 
-PerImage = dict[str, Float[np.ndarray, "n"]]
+PerImage = dict[str, Float[np.ndarray, "samples"]]
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,13 @@ def measure(
     }
     if indicator:
         add_indicators(taken, scene, index, h=h)
-    how = {"reach": reach, "unit": "px" if step == 1 / 255 else "steps"}
-    flat = all(panel.space == "parameter" for panel in shown)
-    under = {"eps": ball, "steps": attack_steps, "seed": seed}
-    held = unbroken(scene.networks, scene.x[:attacked], scene.y[:attacked], scene.right, **under) if attacked else {}
-    values = nested(
-        {key: summary(names, **how) for key, names in taken.items()},
-        compared(compare, taken, geometric=flat, **how), accuracies(scene.right, held),
-        correlation(found) if {"loss", "decision"} <= found.keys() else {}, {"toy": toy_logits()} if toy else {},
-    )  # fmt: skip
-    arrays |= {f"{key}/{name}": numbers for key, names in taken.items() for name, numbers in names.items()}
+    held = unbroken(scene, attacked, eps=ball, steps=attack_steps, seed=seed)
+    numbers = {"reach": reach, "unit": "px" if step == 1 / 255 else "steps"}
+    numbers["geometric"] = all(panel.space == "parameter" for panel in shown)
+    values = nested(averages(taken, compare, **numbers), accuracies(scene.right, held), correlation(found))
+    arrays |= {f"{key}/{name}": sample for key, names in taken.items() for name, sample in names.items()}
     arrays["pixel_scale"] = np.array(data.pixel_scale)
+    values |= {"toy": toy_logits()} if toy else {}
     return Measured(values, arrays, ((data, len(index)),), {"directions": seed})
 
 
@@ -148,22 +144,21 @@ def indicators(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"]
     return {name: values.double().cpu().numpy() for name, values in found.items()}
 
 
-def unbroken(
-    networks: Mapping[str, Callable], x: Float[Tensor, "m c h w"], y: Int[Tensor, "m"],
-    clean: Mapping[str, Bool[Tensor, "n"]], *, eps: float, steps: int, seed: int,
-) -> dict[str, Bool[Tensor, "m"]]:  # fmt: skip
-    """Which images, right to begin with, stay right for each network under PGD on the cross-entropy and on the margin,
-    from random starts of one seed; ``eps`` on the [0, 1] scale."""
-    found = {}
-    for role, network in networks.items():
+def unbroken(scene: Scene, count: int, *, eps: float, steps: int, seed: int) -> dict[str, Bool[Tensor, "m"]]:
+    """Which of the first ``count`` images, right to begin with, stay right for each network under PGD on the cross-entropy
+    and on the margin, from random starts of one seed; ``eps`` on the [0, 1] scale. Empty where ``count`` is 0."""
+    found, x, y = {}, scene.x[:count], scene.y[:count]
+    for role, network in scene.networks.items() if count else ():
         generator = torch.Generator().manual_seed(seed)
-        right = clean[role][: len(x)]
+        right = scene.right[role][: len(x)]
         found[role] = survivors(network, x, y, right, eps=eps, steps=steps, restarts=1, generator=generator)
     return found
 
 
 def correlation(found: Mapping[str, Planes]) -> dict[str, Interval]:
-    """Plane by plane, the rank correlation of the loss with S."""
+    """``correlation``: plane by plane, the rank correlation of the loss with S; empty where the groups are no such pair."""
+    if not {"loss", "decision"} <= found.keys():
+        return {}
     both = zip(found["loss"].values, found["decision"].values, strict=True)
     return {"correlation": interval([rank_correlation(*pair) for pair in both], "")}
 
