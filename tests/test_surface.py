@@ -237,6 +237,39 @@ def test_orthogonal_removes_the_part_along_u_and_keeps_the_norm():
     assert residual == [2, 2, 2]
 
 
+def test_every_plane_has_two_orthogonal_directions_of_one_norm():
+    model, x = relu_network(), images(5)
+    y = labels_of(model, x)
+    for direction in surface.DIRECTIONS:
+        u, v = (t.flatten(1) for t in surface.input_plane(model, x, y, direction=direction, generator=seeded()))
+        assert u.norm(dim=1).tolist() == pytest.approx([4] * 5) and v.norm(dim=1).tolist() == pytest.approx([4] * 5)
+        assert (u * v).sum(1).tolist() == pytest.approx([0] * 5, abs=1e-9)
+        assert set(u.unique().tolist()) == {-1, 1}
+
+
+def test_where_a_gradient_is_zero_the_direction_takes_a_random_sign():
+    W = torch.zeros(2, 16, dtype=torch.float64)
+    W[0, :4] = 1
+    u, _ = surface.input_plane(linear(W), images(1), torch.zeros(1, dtype=torch.long), direction="adversarial",
+                               generator=seeded())  # fmt: skip
+    assert u.flatten()[:4].tolist() == [-1] * 4
+    assert u.flatten()[4:].abs().tolist() == [1] * 12 and 0 < (u.flatten()[4:] > 0).sum() < 12
+
+
+def test_many_surfaces_at_once_are_those_one_by_one():
+    model, x = relu_network(), images(3)
+    y = labels_of(model, x)
+    u, v = surface.input_plane(model, x, y, direction="random", generator=seeded())
+    alpha, beta = np.linspace(-0.3, 0.5, 5), np.linspace(-0.2, 0.9, 4)
+    for batch in (1, 7, 1000):
+        found = surface.surfaces(model, x, y, u, v, objective=decision, alpha=alpha, beta=beta, batch=batch)
+        assert found.shape == (3, 4, 5)
+        for i in range(3):
+            f = surface.input_function(model, int(y[i]), decision)
+            one = surface.surface(f, x[i], u[i], v[i], alpha=alpha, beta=beta, clip=(0, 1))
+            assert found[i] == pytest.approx(one.values)
+
+
 # The way to the boundary.
 
 

@@ -1,6 +1,5 @@
 """Surfaces as maps and landscapes, with the image, its step and the result."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -8,54 +7,67 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paperlib.drawings import maps, style
-from paperlib.names import CLASSES, COLOURS, DATA
-from paperlib.panels import panels
-
-
-def facts(record: dict, arrays: Mapping[str, np.ndarray]) -> dict[str, object]:
-    """What the words of a page may name: the parameters, ``eps`` and ``step`` with their unit, ``data`` and ``n``."""
-    parameters, scale = record["parameters"], int(arrays["pixel_scale"])
-    plain = {name: value for name, value in parameters.items() if isinstance(value, (int, float, str))}
-    return plain | {
-        "eps": style.step_words(parameters["eps"], scale), "step": style.step_words(parameters["unit"], scale),
-        "data": DATA.get(record["data"]["name"], record["data"]["name"]), "n": record["data"]["n"],
-    }  # fmt: skip
-
+from paperlib.drawings import style
+from paperlib.drawings.maps import Scale, axes_at, bar, scale_of, tick
+from paperlib.names import CLASSES, COLOURS
+from paperlib.panels import Panel, panels
+from paperlib.record import Record
 
 SIDE, GAP, THUMB = 3.5, 1.15, 1.0  # inches: a map, the space left of it, a thumbnail
+CLIMBS = {
+    "cw": "−sign ∇S", "cross_entropy": "sign ∇L", "least_likely": "−sign ∇L(least likely)", "dlr": "sign ∇DLR",
+}  # fmt: skip
 
 
-def surfaces(record: dict, arrays: Mapping[str, np.ndarray]) -> Figure:
-    """The panels of a figure from a record and its arrays, as maps with the image, its step and the result below.
+def facts(record: Record) -> dict[str, object]:
+    """What the words of a page may name besides the parameters: ``eps`` and ``step`` with their unit."""
+    return {"eps": record.size(record.parameters["eps"]), "step": record.size(record.parameters["unit"])}
+
+
+def drawn(record: Record) -> list[Panel]:
+    """The panels of the figure."""
+    return panels(record.parameters["panels"], record.roles)
+
+
+def alt(record: Record, what: str) -> str:
+    """A sentence for readers who do not see the figure; ``what`` it shows, such as maps."""
+    shown = drawn(record)
+    titles = "; ".join(_title(panel, shown).replace("\n", ", ") for panel in shown)
+    return f"{len(shown)} surfaces as {what}: {titles}"
+
+
+def maps(record: Record) -> Figure:
+    """The panels of a figure as maps with the image, its step and the result below.
 
     S is on a diverging scale centred at 0, S = 0 a thick line; the loss on a sequential one; one scale for all panels.
     """
-    parameters = record["parameters"]
-    shown_panels = panels(parameters["panels"], list(record["models"]))
-    columns, thumbs = parameters["columns"], any(panel.space == "input" for panel in shown_panels)
-    rows = -(-len(shown_panels) // columns)
-    scales = {name: maps.scale_of(name, arrays, shown_panels) for name in dict.fromkeys(p.objective for p in shown_panels)}
-    above = 0.25 + 0.27 * max(_title(panel, shown_panels).count("\n") + 1 for panel in shown_panels)
-    height = above + SIDE + 1.0 + (THUMB + 0.45) * thumbs
+    shown, columns = drawn(record), record.parameters["columns"]
+    rows, scales = -(-len(shown) // columns), _scales(record, shown)
+    above = 0.25 + 0.27 * max(_title(panel, shown).count("\n") + 1 for panel in shown)
+    height = above + SIDE + 1.0 + (THUMB + 0.45) * any(panel.space == "input" for panel in shown)
+    size = columns * (SIDE + GAP) + 1.35 * len(scales) + 0.1, rows * height
     with style.book():
-        size = (columns * (SIDE + GAP) + 1.35 * len(scales) + 0.1, rows * height)
         figure = plt.figure(figsize=size)
-        for k, panel in enumerate(shown_panels):
+        for k, panel in enumerate(shown):
             left, bottom = GAP + (k % columns) * (SIDE + GAP), (rows - k // columns) * height - SIDE - above
-            ax = maps.axes_at(figure, left, bottom, SIDE, SIDE)
-            _map(ax, panel, k, arrays, scales[panel.objective], record)
-            ax.set_title(_title(panel, shown_panels), pad=10)
-            if panel.space == "input" and not any(_same_plane(panel, other) for other in shown_panels[:k]):
-                _thumbnails(figure, left, bottom - 0.95 - THUMB - 0.3, k, arrays, record)
+            ax = axes_at(figure, left, bottom, SIDE, SIDE)
+            _map(ax, panel, k, record, scales[panel.objective])
+            ax.set_title(_title(panel, shown), pad=10)
+            if panel.space == "input" and not any(_same_plane(panel, other) for other in shown[:k]):
+                _thumbnails(figure, left, bottom - 0.95 - THUMB - 0.3, k, record)
         for k, (name, scale) in enumerate(scales.items()):
             place = columns * (SIDE + GAP) + 0.35 + 1.35 * k
-            maps.bar(figure, maps.axes_at(figure, place, size[1] - SIDE - above, 0.25, SIDE), name, scale)
+            bar(figure, axes_at(figure, place, size[1] - SIDE - above, 0.25, SIDE), name, scale)
         return style.finished(figure)
 
 
-def _map(ax: Axes, panel, k: int, arrays: Mapping, scale: maps.Scale, record: dict) -> None:
-    parameters, axis, values = record["parameters"], arrays[f"axis_{k}"], arrays[f"values_{k}"]
+def _scales(record: Record, shown: list[Panel]) -> dict[str, Scale]:
+    """One scale for each objective."""
+    return {name: scale_of(name, record.arrays, shown) for name in dict.fromkeys(panel.objective for panel in shown)}
+
+
+def _map(ax: Axes, panel: Panel, k: int, record: Record, scale: Scale) -> None:
+    axis, values = record.arrays[f"axis_{k}"], record.arrays[f"values_{k}"]
     ax.contourf(axis, axis, values, scale.levels, extend=scale.extend, **scale.colours)
     ax.contour(axis, axis, values, scale.levels[::2], colors="#333333", linewidths=0.6, linestyles="solid", alpha=0.6)
     if panel.objective == "decision" and values.min() < 0 < values.max():
@@ -66,23 +78,28 @@ def _map(ax: Axes, panel, k: int, arrays: Mapping, scale: maps.Scale, record: di
     if panel.space == "parameter":
         ax.set(xlabel="α, in norms of the filters\nalong a random direction", ylabel="β, likewise")
         return
-    eps, step = parameters["eps"] / parameters["unit"], style.step_words(parameters["unit"], int(arrays["pixel_scale"]))
-    if eps < axis[-1]:
+    step = record.size(record.parameters["unit"])
+    ax.set(xlabel=f"α, in steps of {step}\nalong {_direction(panel)}", ylabel="β, along random signs")
+    _ball(ax, panel, record.parameters["eps"] / record.parameters["unit"], axis[-1])
+
+
+def _ball(ax: Axes, panel: Panel, eps: float, end: float) -> None:
+    """The square of ``eps`` steps and the ball's section, where they end on the map, and the step along an attack."""
+    if eps < end:
         ax.plot([eps, 0, -eps, 0, eps], [0, eps, 0, -eps, 0], "-", color="black", linewidth=2)
         ax.plot([eps, -eps, -eps, eps, eps], [eps, eps, -eps, -eps, eps], "--", color="black", linewidth=1.5)
     if panel.direction == "adversarial":
-        ax.annotate("", (min(eps, axis[-1]), 0), (0, 0), zorder=4,
+        ax.annotate("", (min(eps, end), 0), (0, 0), zorder=4,
                     arrowprops={"color": COLOURS["adversarial"], "width": 3, "headwidth": 11, "shrink": 0})  # fmt: skip
-    ax.set(xlabel=f"α, in steps of {step}\nalong {_direction(panel)}", ylabel="β, along random signs")
 
 
-def _direction(panel) -> str:
+def _direction(panel: Panel) -> str:
     if panel.direction == "random":
         return "random signs"
-    return {"cw": "−sign ∇S", "cross_entropy": "sign ∇L", "least_likely": "−sign ∇L(least likely)"}[panel.climbs]
+    return CLIMBS[panel.climbs]
 
 
-def _title(panel, shown_panels: list) -> str:
+def _title(panel: Panel, shown: list[Panel]) -> str:
     """What tells the panel from the others, in lines that fit over a map."""
     names = {
         "role": style.ROLES.get(panel.role, panel.role),
@@ -90,25 +107,22 @@ def _title(panel, shown_panels: list) -> str:
         "space": f"{panel.space} space", "direction": f"{panel.direction} direction",
         "image": f"image {panel.image + 1}", "seed": f"plane {panel.seed + 1}",
     }  # fmt: skip
-    telling = [name for field, name in names.items() if len({getattr(p, field) for p in shown_panels}) > 1]
+    telling = [name for field, name in names.items() if len({getattr(p, field) for p in shown}) > 1]
     return "\n".join(telling or [names["role"]])
 
 
-def _same_plane(panel, other) -> bool:
+def _same_plane(panel: Panel, other: Panel) -> bool:
     return replace(panel, objective=other.objective) == other
 
 
-def _thumbnails(figure: Figure, left: float, bottom: float, k: int, arrays: Mapping, record: dict) -> None:
+def _thumbnails(figure: Figure, left: float, bottom: float, k: int, record: Record) -> None:
     """The image, its step of size eps (magnified) and where it leads, each with the class the network gives it."""
-    image, u = arrays[f"image_{k}"], arrays[f"u_{k}"]
-    eps = record["parameters"]["eps"] / int(arrays["pixel_scale"])
-    names = CLASSES.get(record["data"]["name"])
-    true, before, after = (names[i] if names else f"seen as {i}" for i in arrays[f"label_{k}"])
-    pictures = (
-        (image, before), (0.5 + 0.5 * u, f"{0.5 / eps:.3g} × ε u"), ((image + eps * u).clip(0, 1), after),
-    )  # fmt: skip
+    image, u = record.arrays[f"image_{k}"], record.arrays[f"u_{k}"]
+    eps, names = record.parameters["eps"] / record.pixel_scale, CLASSES.get(record.data["name"])
+    true, before, after = (names[i] if names else f"seen as {i}" for i in record.arrays[f"label_{k}"])
+    pictures = (image, before), (0.5 + 0.5 * u, f"{0.5 / eps:.3g} × ε u"), ((image + eps * u).clip(0, 1), after)
     for place, (pixels, title) in enumerate(pictures):
-        ax = maps.axes_at(figure, left + place * (SIDE - THUMB) / 2, bottom, THUMB, THUMB)
+        ax = axes_at(figure, left + place * (SIDE - THUMB) / 2, bottom, THUMB, THUMB)
         style.picture(ax, pixels)
         wrong = place != 1 and title != true
         ax.set_title(title, fontsize=14, pad=4, color="#C00000" if wrong else "black")
@@ -118,25 +132,21 @@ def _thumbnails(figure: Figure, left: float, bottom: float, k: int, arrays: Mapp
         figure.text((left + centre) / w, (bottom + THUMB / 2) / h, sign, ha="center", va="center", fontsize=15)
 
 
-def landscapes(record: dict, arrays: Mapping[str, np.ndarray]) -> Figure:
+def landscapes(record: Record) -> Figure:
     """The same panels in three dimensions, each with its contours on the floor; one height and colour scale for all."""
-    parameters = record["parameters"]
-    shown_panels = panels(parameters["panels"], list(record["models"]))
-    columns = parameters["columns"]
-    rows = -(-len(shown_panels) // columns)
-    side = SIDE + GAP - 0.1
+    shown, columns = drawn(record), record.parameters["columns"]
+    rows, scales, side = -(-len(shown) // columns), _scales(record, shown), SIDE + GAP - 0.1
     with style.book():
         figure = plt.figure(figsize=(columns * side + 0.4, rows * (side + 0.2)))
-        for k, panel in enumerate(shown_panels):
-            scale = maps.scale_of(panel.objective, arrays, shown_panels)
+        for k, panel in enumerate(shown):
             place = (k % columns) * side, (rows - 1 - k // columns) * (side + 0.2)
-            ax = maps.axes_at(figure, *place, side, side, projection="3d", computed_zorder=False)
-            _landscape(ax, panel, arrays[f"axis_{k}"], arrays[f"values_{k}"], scale)
-            ax.set_title(_title(panel, shown_panels), y=0.98)
+            ax = axes_at(figure, *place, side, side, projection="3d", computed_zorder=False)
+            _landscape(ax, panel, record.arrays[f"axis_{k}"], record.arrays[f"values_{k}"], scales[panel.objective])
+            ax.set_title(_title(panel, shown), y=0.98)
         return style.finished(figure)
 
 
-def _landscape(ax: Axes, panel, axis: np.ndarray, values: np.ndarray, scale: maps.Scale) -> None:
+def _landscape(ax: Axes, panel: Panel, axis: np.ndarray, values: np.ndarray, scale: Scale) -> None:
     low, high = scale.levels[[0, -1]]
     floor = low - 0.6 * (high - low)
     a, b = np.meshgrid(axis, axis)
@@ -149,27 +159,21 @@ def _landscape(ax: Axes, panel, axis: np.ndarray, values: np.ndarray, scale: map
     )  # fmt: skip
     ax.set(zlim=(floor, high), xlabel="α", ylabel="β", zticks=scale.levels[::10])
     ax.set_zlabel({"decision": "S", "loss": "loss (nats)"}[panel.objective], labelpad=13)
-    ax.zaxis.set_major_formatter(maps.tick)
+    ax.zaxis.set_major_formatter(tick)
     ax.tick_params(labelsize=14, pad=1)
     ax.tick_params(axis="z", pad=5)
     # short numbers away from the ends, where those of the two axes would meet in the near corner
-    tick = float(f"{0.7 * axis[-1]:.0g}")
-    ax.set(xticks=[-tick, 0, tick], yticks=[-tick, 0, tick])
-    ax.xaxis.set_major_formatter(maps.tick)
-    ax.yaxis.set_major_formatter(maps.tick)
+    far = float(f"{0.7 * axis[-1]:.0g}")
+    ax.set(xticks=[-far, 0, far], yticks=[-far, 0, far])
+    ax.xaxis.set_major_formatter(tick)
+    ax.yaxis.set_major_formatter(tick)
     ax.view_init(elev=28, azim=-58)
     ax.set_box_aspect((1, 1, 1.05), zoom=0.83)
 
 
-def alt(record: dict) -> str:
-    """A sentence for readers who do not see the figure."""
-    shown_panels = panels(record["parameters"]["panels"], list(record["models"]))
-    titles = "; ".join(_title(panel, shown_panels).replace("\n", ", ") for panel in shown_panels)
-    return f"{record['paper']} made again, {len(shown_panels)} panels: {titles}"
-
-
-def toy_curve(toy: dict) -> Figure:
+def toy_curve(record: Record) -> Figure:
     """The toy of A.1: cross-entropy against the margin S of the same ten logits."""
+    toy = record.values["toy"]
     with style.book():
         figure, ax = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
         ax.plot(toy["margin"], toy["loss"], "o-", color=COLOURS["natural"], markersize=8)
