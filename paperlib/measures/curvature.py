@@ -33,7 +33,7 @@ def measure(
 ) -> Measured:
     """The slice through the ``image``-th test image that the network classifies rightly, and its circle at one point."""
     network, data = networks["natural"].model, networks["natural"].dataset
-    test = data.test.first(LOOKED_AT)
+    test = data.test.first(min(LOOKED_AT, len(data.test)))
     x, y = test.x.to(device), test.y.to(device)
     chosen = evaluate.correct(network, x, y).nonzero()[image]
     found = slice_of(network, x[chosen], y[chosen], beta=beta, extent=extent, steps=steps)
