@@ -8,33 +8,60 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paperlib.drawings import maps, style
-from paperlib.names import METHODS
+from paperlib.names import DATA, METHODS
+from paperlib.record import Record
+
+LOOKS = {"alignment": (None, 0.13, "the image's own pattern"), "other": ("white", -0.13, "another image's pattern")}
 
 
-def jacobian_gallery(
-    images: dict[str, Float[np.ndarray, "k c h w"]], jacobians: dict[str, dict[str, Float[np.ndarray, "k c h w"]]]
-) -> Figure:
+def facts(record: Record) -> dict[str, object]:
+    """What the words of the page may name besides the parameters."""
+    found = {
+        "share": f"{100 * record.parameters['edges']:g} %", "robust": METHODS[methods(record)["grey"]["robust"]],
+    }  # fmt: skip
+    data = [record.data, *record.data.get("others", [])]
+    for kind, of in zip(methods(record), data, strict=True):
+        found |= {kind: DATA.get(of["name"], of["name"]), f"n_{kind}": record.values["paired"][kind]["n"]}
+    return found
+
+
+def methods(record: Record) -> dict[str, dict[str, str]]:
+    """Kind of images -> role -> the method of the network ``kind-role``."""
+    found: dict[str, dict[str, str]] = {}
+    for name, model in record.models.items():
+        kind, role = name.split("-", 1)
+        found.setdefault(kind, {})[role] = model["recipe"]["method"]
+    return found
+
+
+def gallery(record: Record) -> Figure:
     """One row a test image, a block of columns a kind of images: the image, then J of each network.
 
-    ``jacobians``: kind -> method -> J. Every J is divided by its own largest magnitude; grey ones keep their sign, of
-    colour ones the magnitudes are added over the channels.
+    Every J is divided by its own largest magnitude; grey ones keep their sign, of colour ones the magnitudes are added over
+    the channels.
     """
-    rows, widths = max(map(len, images.values())), [1 + len(of) for of in jacobians.values()]
+    pairs = methods(record)
+    rows, widths = max(len(record.arrays[f"images_{kind}"]) for kind in pairs), [1 + len(pair) for pair in pairs.values()]
     with style.book():
         figure = plt.figure(figsize=(1.75 * sum(widths) + 0.4, 1.78 * rows + 0.25))
-        blocks = figure.add_gridspec(1, len(images), width_ratios=widths, wspace=0.08, left=0, right=1, bottom=0, top=1)
-        for block, (kind, pictures) in zip(blocks, images.items(), strict=True):
-            grid = block.subgridspec(rows + 1, 1 + len(jacobians[kind]), height_ratios=[*[1] * rows, 0.09],
-                                     wspace=0.05, hspace=0.05)  # fmt: skip
-            for k, image in enumerate(pictures):
-                style.picture(figure.add_subplot(grid[k, 0]), image, "" if k else "image")
-                for column, (method, J) in enumerate(jacobians[kind].items(), start=1):
-                    title = "" if k else f"J, {METHODS.get(method, method)}"
-                    drawn = _slopes(figure.add_subplot(grid[k, column]), J[k], title)
-            bar = figure.colorbar(drawn, cax=figure.add_subplot(grid[-1, 1:]), orientation="horizontal", format=maps.tick)
-            bar.set_label("J" if pictures.shape[1] == 1 else "|J|, added over channels")
-            bar.locator = matplotlib.ticker.MaxNLocator(2)
+        blocks = figure.add_gridspec(1, len(pairs), width_ratios=widths, wspace=0.08, left=0, right=1, bottom=0, top=1)
+        for block, (kind, pair) in zip(blocks, pairs.items(), strict=True):
+            grid = block.subgridspec(rows + 1, 1 + len(pair), height_ratios=[*[1] * rows, 0.09], wspace=0.05, hspace=0.05)
+            _block(figure, grid, record, kind, pair)
         return style.finished(figure)
+
+
+def _block(figure: Figure, grid, record: Record, kind: str, pair: dict[str, str]) -> None:
+    """The images of one kind, each with its J, and what J's colours mean below."""
+    pictures = record.arrays[f"images_{kind}"]
+    for k, image in enumerate(pictures):
+        style.picture(figure.add_subplot(grid[k, 0]), image, "" if k else "image")
+        for column, (role, method) in enumerate(pair.items(), start=1):
+            title = "" if k else f"J, {METHODS.get(method, method)}"
+            drawn = _slopes(figure.add_subplot(grid[k, column]), record.arrays[f"J_{kind}_{role}"][k], title)
+    bar = figure.colorbar(drawn, cax=figure.add_subplot(grid[-1, 1:]), orientation="horizontal", format=maps.tick)
+    bar.set_label("J" if pictures.shape[1] == 1 else "|J|, added over channels")
+    bar.locator = matplotlib.ticker.MaxNLocator(2)
 
 
 def _slopes(ax: Axes, J: Float[np.ndarray, "c h w"], title: str) -> "AxesImage":
@@ -45,25 +72,27 @@ def _slopes(ax: Axes, J: Float[np.ndarray, "c h w"], title: str) -> "AxesImage":
     return ax.imshow(size / (np.abs(size).max() or 1.0), **look)
 
 
-def alignment_intervals(values: dict, methods: dict[str, dict[str, str]]) -> Figure:
-    """Alignment of J with the image's own pattern (filled) and with another image's (hollow), one panel a kind.
-
-    ``values``: kind -> role -> intervals; ``methods``: kind -> role -> the network's method.
-    """
-    looks = {"alignment": (None, 0.13, "the image's own pattern"), "other": ("white", -0.13, "another image's pattern")}
+def alignment(record: Record) -> Figure:
+    """Alignment of J with the image's own pattern (filled) and with another image's (hollow), one panel a kind."""
+    pairs = methods(record)
     with style.book():
-        figure, axes = plt.subplots(1, len(methods), figsize=(11, 3.6), layout="constrained", sharex=True)
-        for ax, (kind, pair) in zip(axes, methods.items(), strict=True):
+        figure, axes = plt.subplots(1, len(pairs), figsize=(11, 3.6), layout="constrained", sharex=True)
+        for ax, (kind, pair) in zip(axes, pairs.items(), strict=True):
             for k, (role, method) in enumerate(pair.items()):
-                for which, (face, shift, _) in looks.items():
-                    leaf = values[kind][role][which]
-                    spread = [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]]
-                    ax.errorbar(leaf["mean"], shift - k, xerr=spread, fmt="o", markersize=11, color=style.colour(method),
-                                markerfacecolor=face, capsize=5)  # fmt: skip
+                _dots(ax, -k, record.values[kind][role], style.colour(method))
             ax.axvline(1, color="black", linewidth=1)
             ax.set(title=f"{kind} images", yticks=[-k for k in range(len(pair))], ylim=(0.6 - len(pair), 0.4),
                    yticklabels=[METHODS.get(name, name) for name in pair.values()], xlabel="alignment (×)")  # fmt: skip
         grey = {"marker": "o", "linestyle": "", "markersize": 11, "color": "#555555"}
-        dots = [plt.Line2D([], [], **grey, markerfacecolor=face, label=label) for face, _, label in looks.values()]
+        dots = [plt.Line2D([], [], **grey, markerfacecolor=face, label=label) for face, _, label in LOOKS.values()]
         figure.legend(handles=dots, loc="outside lower center", ncols=2, frameon=False)
         return style.finished(figure)
+
+
+def _dots(ax: Axes, place: float, values: dict, colour: str) -> None:
+    """The two intervals of one network."""
+    for which, (face, shift, _) in LOOKS.items():
+        leaf = values[which]
+        spread = [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]]
+        ax.errorbar(leaf["mean"], place + shift, xerr=spread, fmt="o", markersize=11, color=colour, markerfacecolor=face,
+                    capsize=5)  # fmt: skip

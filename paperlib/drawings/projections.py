@@ -1,49 +1,59 @@
 """Ways to the boundary, from above and as curves."""
 
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from paperlib.drawings import maps, style
+from paperlib.names import CLASSES
+from paperlib.record import Record
 
 WAYS = {
     "random": "random signs", "crossentropy": "cross-entropy", "leastlikely": "least likely class", "cw": "C&W",
 }  # fmt: skip
 WAY_COLOURS = {"random": "#666666", "crossentropy": "#CC79A7", "leastlikely": "#E69F00", "cw": "#D55E00"}
+SIDE, GAP = 2.75, 0.3  # inches
 
 
-def projections(arrays: Mapping[str, np.ndarray], *, reach: float, names: tuple[str, ...] | None = None) -> Figure:
+def facts(record: Record) -> dict[str, object]:
+    """What the words of the page may name besides the parameters."""
+    sizes = ", ".join(f"{size:g}/255" for size in record.parameters["noise"])
+    return {"far": f"{record.parameters['reach']:g}", "sizes": sizes}
+
+
+def projections(record: Record) -> Figure:
     """Fig. 4: the loss (upper row) and S (lower row) on one plane a column, arrows to the boundary with their lengths.
 
-    ``arrays``: ``axis``, ``image``, ``label``; ``loss/<way>`` and ``decision/<way>`` grids; ``distance/<way>`` along
-    alpha and beta in steps; ``u/<way>``, ``landed/<way>``, ``label/<way>``: the step, the image beyond the boundary.
+    Below stand the image, the step along alpha and the image beyond the boundary.
     """
-    side, gap, thumb = 2.75, 0.3, 0.86
-    scales = {row: maps.levels_of(row, [arrays[f"{row}/{way}"] for way in WAYS]) for row in ("loss", "decision")}
+    rows = {"loss": SIDE + GAP + 2.05, "decision": 2.05}
+    scales = {row: maps.levels_of(row, [record.arrays[f"{row}/{way}"] for way in WAYS]) for row in rows}
     with style.book():
-        figure = plt.figure(figsize=(1.0 + 4 * (side + gap) + 1.1, 2 * side + gap + 2.55))
+        figure = plt.figure(figsize=(1.0 + 4 * (SIDE + GAP) + 1.1, 2 * SIDE + GAP + 2.55))
         for column, way in enumerate(WAYS):
-            left = 1.0 + column * (side + gap)
-            for row, bottom in (("loss", side + gap + 2.05), ("decision", 2.05)):
-                ax = maps.axes_at(figure, left, bottom, side, side)
-                maps.level_map(ax, arrays["axis"], arrays[f"{row}/{way}"], arrays[f"decision/{way}"], scales[row])
-                _ways(ax, arrays["axis"][-1], arrays[f"distance/{way}"], reach, WAY_COLOURS[way])
+            left = 1.0 + column * (SIDE + GAP)
+            for row, bottom in rows.items():
+                ax = maps.axes_at(figure, left, bottom, SIDE, SIDE)
+                _plane(ax, record, way, row, scales[row])
                 ax.tick_params(labelleft=column == 0, labelbottom=row == "decision")
-                if row == "loss":
-                    ax.set_title(WAYS[way])
-                else:
-                    ax.set_xlabel("α (steps of 1/255)")
-                if column == 0:
-                    ax.set_ylabel("β (steps of 1/255)")
-            _landing(figure, left, arrays, way, side, thumb, names)
-        for row, bottom in (("loss", side + gap + 2.05), ("decision", 2.05)):
-            maps.bar(figure, maps.axes_at(figure, 1.0 + 4 * (side + gap), bottom, 0.22, side), row, scales[row])
+                ax.set_ylabel("" if column else "β (steps of 1/255)")
+            _landing(figure, left, record, way)
+        for row, bottom in rows.items():
+            maps.bar(figure, maps.axes_at(figure, 1.0 + 4 * (SIDE + GAP), bottom, 0.22, SIDE), row, scales[row])
         return style.finished(figure)
+
+
+def _plane(ax: Axes, record: Record, way: str, row: str, scale: maps.Scale) -> None:
+    """One plane as a map with its arrows; its name stands above the upper row."""
+    axis, S = record.arrays["axis"], record.arrays[f"decision/{way}"]
+    maps.level_map(ax, axis, record.arrays[f"{row}/{way}"], S, scale)
+    _ways(ax, axis[-1], record.arrays[f"distance/{way}"], record.parameters["reach"], WAY_COLOURS[way])
+    if row == "loss":
+        ax.set_title(WAYS[way])
+    else:
+        ax.set_xlabel("α (steps of 1/255)")
 
 
 def _ways(ax: Axes, extent: float, distance: np.ndarray, reach: float, colour: str) -> None:
@@ -63,26 +73,29 @@ def _ways(ax: Axes, extent: float, distance: np.ndarray, reach: float, colour: s
     ax.plot(0, 0, "o", color="white", markeredgecolor="black", markersize=8, zorder=5)
 
 
-def _landing(figure: Figure, left: float, arrays: Mapping, way: str, side: float, thumb: float, names) -> None:
+def _landing(figure: Figure, left: float, record: Record, way: str) -> None:
     """Below a column: the image, the step along alpha (only its pattern), and the image just across the boundary."""
+    arrays, names, thumb = record.arrays, CLASSES.get(record.data["name"]), 0.86
     before, after = (names[int(i)] if names else int(i) for i in (arrays["label"][0], arrays[f"label/{way}"][0]))
     u, landed = arrays[f"u/{way}"], arrays[f"landed/{way}"]
     pictures = ((arrays["image"], f"{before}"), (0.5 + 0.5 * u, "u"), (landed, f"{after}"))
     for place, (pixels, title) in enumerate(pictures):
-        ax = maps.axes_at(figure, left + place * (side - thumb) / 2, 0.2, thumb, thumb)
+        ax = maps.axes_at(figure, left + place * (SIDE - thumb) / 2, 0.2, thumb, thumb)
         style.picture(ax, pixels)
         ax.set_title(title, fontsize=15, pad=4)
 
 
-def distance_curves(distance: dict[str, Float[np.ndarray, "n"]], *, reach: float) -> Figure:
+def distance_curves(record: Record) -> Figure:
     """The share of images whose boundary lies within a number of steps, one line a direction."""
+    reach = record.parameters["reach"]
     with style.book():
         figure, ax = plt.subplots(figsize=(8.5, 4.6), layout="constrained")
-        for way, of in distance.items():
+        for way, label in WAYS.items():
+            of = record.arrays[f"distances/{way}"]
             found = np.sort(of[np.isfinite(of)])
             share = 100 * np.arange(1, len(found) + 1) / len(of)
             ends = ([0, *found, reach], [0, *share, share[-1] if len(share) else 0])
-            ax.step(*ends, where="post", color=WAY_COLOURS[way], label=WAYS[way])
+            ax.step(*ends, where="post", color=WAY_COLOURS[way], label=label)
         ax.set(xscale="symlog", xlim=(0, reach), ylim=(0, 102), xlabel="distance to the boundary (steps of 1/255)")
         ax.xaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100, 200]))
         ax.xaxis.set_major_formatter("{x:g}")

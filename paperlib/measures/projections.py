@@ -5,18 +5,78 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from paperlib import intervals, surface
+from paperlib import indicator, intervals, surface
 from paperlib.evaluate import correct
 from paperlib.intervals import Interval, accuracy
 from paperlib.measures import shapes, surfaces
-from paperlib.objective import decision
+from paperlib.objective import SURFACES, decision
+from paperlib.record import Measured
+from paperlib.train import Trained
 
 DIRECTIONS = {"random": "cw", "crossentropy": "cross_entropy", "leastlikely": "least_likely", "cw": "cw"}
-
-
 WITHIN = (1, 3, 5, 10)
+STEP = 1 / 255
+
+
+def measure(
+    networks: dict[str, Trained], *, image: int, extent: float, steps: int, images: int, reach: float, noise: list[float],
+    noise_images: int, seed: int, device: str,
+) -> Measured:  # fmt: skip
+    """Loss and S of one image on four planes, and along the same directions the ways to the boundary of many images: the
+    first that the network classifies rightly. All lengths are in steps of 1/255."""
+    network, data = networks["natural"].model.to(memory_format=torch.channels_last), networks["natural"].dataset
+    x, y = data.test.x.to(device), data.test.y.to(device)
+    right = correct(network, x, y).nonzero()[:, 0]
+    chosen, drawn = right[:images], int(right[0]) if image < 0 else image
+    pictures = planes_drawn(network, x[[drawn]], y[[drawn]], extent=extent, steps=steps, reach=reach, seed=seed)
+    found, linear = ways_of(network, x[chosen], y[chosen], extent=extent, reach=reach, seed=seed)
+    values = ways(found, reach=reach)
+    values["ratio"]["linear"] = linear
+    values |= noise_accuracy(network, x[:noise_images], y[:noise_images], sizes=noise, unit=STEP, seed=seed)
+    per_image = {f"{quantity}s/{name}": of[quantity] for name, of in found.items() for quantity in of}
+    return Measured(values, pictures | per_image, ((data, len(chosen)),), {"directions": seed})
+
+
+def planes_drawn(
+    network: nn.Module, at: Float[Tensor, "1 c h w"], label: Int[Tensor, "1"], *, extent: float, steps: int, reach: float,
+    seed: int,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """What the picture takes: the image and its class, and of each direction what ``plane_drawn`` has."""
+    axis = surfaces.grid_axis(extent, steps)
+    arrays = {"axis": axis, "image": at[0].cpu().numpy(), "label": label.cpu().numpy()}
+    for name in DIRECTIONS:
+        u, v = plane(network, at, label, name, seed=seed)
+        found = plane_drawn(network, at, label, u, v, axis, reach=reach)
+        arrays |= {f"{what}/{name}": array for what, array in found.items()}
+    return arrays
+
+
+def plane_drawn(
+    network: nn.Module, at: Float[Tensor, "1 c h w"], label: Int[Tensor, "1"], u: Float[Tensor, "1 c h w"],
+    v: Float[Tensor, "1 c h w"], axis: Float[np.ndarray, "k"], *, reach: float,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """S and loss on one plane, the direction ``u``, the ``distance`` to the boundary along u and v, and the image just
+    across it (``landed``) with the class that the network gives it (``label``)."""
+    sides = {"alpha": STEP * axis, "beta": STEP * axis}
+    found = {row: surface.surfaces(network, at, label, u, v, objective=of, **sides)[0] for row, of in SURFACES.items()}
+    reached = [surfaces.boundary(network, at, label, way, unit=STEP, reach=reach)[0] for way in (u, v)]
+    landed = (at + STEP * min(reached[0], reach) * 1.001 * u).clamp(0, 1)
+    with torch.no_grad():
+        read = network(landed).argmax(1)
+    seen = {"landed": landed[0].cpu().numpy(), "label": read.cpu().numpy(), "u": u[0].cpu().numpy()}
+    return found | seen | {"distance": np.array(reached)}
+
+
+def ways_of(
+    network: nn.Module, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, extent: float, reach: float, seed: int
+) -> tuple[dict[str, dict[str, Float[np.ndarray, "n"]]], Interval]:
+    """``towards`` of each direction, and how much farther the random one would be if S were affine."""
+    directions = {name: plane(network, x, y, name, seed=seed)[0] for name in DIRECTIONS}
+    options = {"unit": STEP, "extent": extent, "reach": reach}
+    found = {name: towards(network, x, y, u, **options) for name, u in directions.items()}
+    return found, linear_ratio(indicator.jacobian(network, x, y), directions["random"])
 
 
 def plane(

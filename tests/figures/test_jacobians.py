@@ -1,14 +1,15 @@
 """How much of J lies on an image's pattern, against cases one can count, and the pictures of J."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from toys import toy_dataset
 
+from figures.quarters import texts, trained, written
 from paperlib import indicator
-from paperlib.drawings import jacobians as jacobians_drawings
-from paperlib.measures import jacobians as jacobians_measures
+from paperlib.drawings import jacobians as drawings
+from paperlib.measures import jacobians as measures
+from paperlib.record import Record
 from press.page import book
 from press.run import record
 
@@ -64,10 +65,10 @@ def test_own_and_other_patterns_image_by_image():
     pattern = torch.zeros(3, 2, 2, dtype=torch.bool)
     pattern[0, 0, 0] = pattern[1, 0, 1] = pattern[2, 1, 0] = True
     J = {"natural": pattern[:, None].double(), "robust": pattern.roll(1, 0)[:, None].double()}
-    found = jacobians_measures.alignments(J, pattern)
+    found = measures.alignments(J, pattern)
     assert found["natural"]["own"].tolist() == found["robust"]["other"].tolist() == [4, 4, 4]
     assert found["natural"]["other"].tolist() == found["robust"]["own"].tolist() == [0, 0, 0]
-    values = jacobians_measures.alignment_values(found["natural"])
+    values = measures.alignment_values(found["natural"])
     assert values["alignment"] == {"mean": 4, "low": 4, "high": 4, "n": 3, "unit": "×"}
     assert [values[name]["mean"] for name in ("other", "own_minus_other")] == [0, 4]
 
@@ -76,30 +77,65 @@ def test_an_image_without_a_number_is_left_out_for_all_networks():
     pattern = INK.expand(3, 2, 2)
     J = {"natural": slopes(1, 1, 1, 1).repeat(3, 1, 1, 1), "robust": slopes(1, 0, 0, 0).repeat(3, 1, 1, 1)}
     J["robust"][1] = 0
-    found = jacobians_measures.alignments(J, pattern)
+    found = measures.alignments(J, pattern)
     assert {len(values) for of in found.values() for values in of.values()} == {2}
 
 
 def test_the_first_image_of_each_class_is_drawn():
     y = torch.tensor([3, 1, 3, 0])
-    assert jacobians_measures.first_of([0, 2, 3], y) == [3, 0]
+    assert measures.first_of([0, 2, 3], y) == [3, 0]
     with pytest.raises(ValueError, match=r"classes is \[2\]; allowed are those of the images: \[0, 1, 3\]"):
-        jacobians_measures.first_of([2], y)
+        measures.first_of([2], y)
     with pytest.raises(ValueError, match="images is empty: there is no image that every network classifies rightly"):
-        jacobians_measures.first_of([2], y[:0])
+        measures.first_of([2], y[:0])
+
+
+SETTINGS = {"images": 20, "classes": [3, 1], "ink": 0.4, "edges": 0.25}
+
+
+@pytest.fixture(scope="module")
+def measured() -> Record:
+    """Of four networks: grey and colour, natural and Ours."""
+    networks = {
+        f"{kind}-{role}": trained(seed, channels=channels, method=method)
+        for kind, channels in (("grey", 1), ("colour", 3))
+        for seed, (role, method) in enumerate((("natural", "natural"), ("robust", "ours")))
+    }
+    return written(measures.measure(networks, **SETTINGS, device="cpu"), SETTINGS, networks)
+
+
+def test_images_are_those_of_the_classes_that_are_asked_for(measured):
+    test = trained(0).dataset.test
+    assert np.array_equal(measured.arrays["images_grey"], test.x[[3, 1]].numpy())
+    assert measured.arrays["J_colour_robust"].shape == (2, 3, 8, 8)
+    # slopes of a network that adds up quarters lie on the bright quarter, and on another image's less
+    assert measured.values["grey"]["robust"]["own_minus_other"]["low"] > 0
+    assert measured.values["paired"]["colour"]["n"] == len(measured.arrays["alignment_colour_natural_other"])
+
+
+def test_the_pictures_are_drawn_from_the_record_alone(measured):
+    assert drawings.facts(measured) == {
+        "share": "25 %", "robust": "Ours", "grey": "stripes", "n_grey": 20, "colour": "stripes", "n_colour": 20,
+    }  # fmt: skip
+    assert texts(drawings.gallery(measured)).count("J, Ours") == 2
+    intervals = drawings.alignment(measured)
+    assert [ax.get_title() for ax in intervals.axes] == ["grey images", "colour images"]
+    dots = [line.get_xdata()[0] for line in intervals.axes[0].lines if line.get_marker() == "o"]
+    of = measured.values["grey"]
+    assert dots == [of[role][which]["mean"] for role in ("natural", "robust") for which in ("alignment", "other")]
 
 
 @pytest.fixture
 def gallery():
     grey, colour = np.zeros((2, 1, 4, 4)), np.zeros((1, 3, 4, 4))
     J = np.arange(-4.0, 12).reshape(1, 1, 4, 4)
-    slopes = {
-        "grey": {"natural": np.concatenate([J, 0 * J]), "ours": np.concatenate([J, -10 * J])},
-        "colour": {"natural": np.repeat(J, 3, axis=1), "ours": np.repeat(0 * J, 3, axis=1)},
-    }
-    drawn = jacobians_drawings.jacobian_gallery({"grey": grey, "colour": colour}, slopes)
-    yield drawn
-    plt.close(drawn)
+    arrays = {
+        "images_grey": grey, "J_grey_natural": np.concatenate([J, 0 * J]), "J_grey_robust": np.concatenate([J, -10 * J]),
+        "images_colour": colour, "J_colour_natural": np.repeat(J, 3, axis=1), "J_colour_robust": np.repeat(0 * J, 3, axis=1),
+    }  # fmt: skip
+    methods = {"natural": "natural", "robust": "ours"}
+    models = {f"{kind}-{role}": {"recipe": {"method": methods[role]}} for kind in ("grey", "colour") for role in methods}
+    return drawings.gallery(Record("toy", "smoke", {}, {}, models, {}, {}, arrays))
 
 
 def test_every_jacobian_is_scaled_by_its_own_largest_magnitude(gallery):

@@ -1,13 +1,17 @@
 """What training costs: turns that are fair to every method, and what a curve says about epochs."""
 
-import matplotlib.pyplot as plt
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 from toys import toy_dataset, toy_recipe
 
+from figures.quarters import trained, written
 from paperlib import train
-from paperlib.drawings import cost as cost_drawings
-from paperlib.measures import cost as cost_measures
+from paperlib.drawings import cost as drawings
+from paperlib.measures import cost as measures
+from paperlib.record import Record
 
 DATA = toy_dataset()
 NAMES = ["natural", "ours", "minmax"]
@@ -69,8 +73,8 @@ def test_no_rounds_or_batches_are_refused(name, value):
 ])  # fmt: skip
 def test_the_epoch_that_comes_near_the_best(clean, expected):
     curve = [{"clean": value, "adversarial": 100 - value} for value in clean]
-    assert cost_measures.epochs_until(curve, "clean") == expected
-    assert cost_measures.epochs_until(curve, "clean", within=100) == 1
+    assert measures.epochs_until(curve, "clean") == expected
+    assert measures.epochs_until(curve, "clean", within=100) == 1
 
 
 CURVES = {
@@ -82,7 +86,7 @@ SECONDS = {"natural": [1.0, 5.0, 1.0], "ours": [2.0, 10.0, 2.0]}
 
 
 def test_cost_compares_methods_within_a_round():
-    found = cost_measures.cost(SECONDS, CURVES)
+    found = measures.cost(SECONDS, CURVES)
     assert found["ours"]["over_natural"] == {"mean": 2, "low": 2, "high": 2, "n": 3, "unit": "×"}
     assert found["ours"]["seconds"] == {"mean": 2, "low": 2, "high": 10, "n": 3, "unit": "s"}
     assert "over_natural" not in found["natural"]
@@ -90,14 +94,27 @@ def test_cost_compares_methods_within_a_round():
     assert [found[name]["epochs_adversarial"] for name in CURVES] == [1, 2]
 
 
-def test_bars_and_curves_are_those_of_the_values():
-    values = cost_measures.cost(SECONDS, CURVES)
-    bars = cost_drawings.cost_bars(values)
-    assert [bar.get_width() for bar in bars.axes[0].patches] == [1, 2]
-    assert [label.get_text() for label in bars.axes[0].get_yticklabels()] == ["Natural", "Ours"]
-    reached = {"clean": {"natural": 2, "ours": 1}, "adversarial": {"natural": 1, "ours": 2}}
-    figure = cost_drawings.training_curves(CURVES, reached)
-    drawn = [[line.get_ydata().tolist() for line in ax.lines] for ax in figure.axes]
+def test_bars_and_curves_are_those_of_the_record():
+    arrays = {
+        f"{name}_{method}": np.array([row[name] for row in curve])
+        for method, curve in CURVES.items() for name in ("clean", "adversarial")
+    }  # fmt: skip
+    record = Record("cost", "smoke", {}, {}, {}, measures.cost(SECONDS, CURVES), {}, arrays)
+    bars = drawings.bars(record).axes[0]
+    assert [bar.get_width() for bar in bars.patches] == [1, 2]
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["Natural", "Ours"]
+    drawn = [[line.get_ydata().tolist() for line in ax.lines] for ax in drawings.curves(record).axes]
     assert drawn == [[[50, 90], [90], [80, 79.5], [80]], [[5, 0], [5], [10, 40], [40]]]
-    for each in (bars, figure):
-        plt.close(each)
+
+
+def test_the_pictures_are_drawn_from_the_record_alone():
+    networks = {method: trained(method=method, curve=CURVES["ours"]) for method in ("natural", "ours", "minmax")}
+    found = measures.measure(networks, rounds=2, batches=1, device="cpu")
+    assert found.data == ((networks["natural"].dataset, 60),)
+    assert found.values["ours"]["over_natural"]["n"] == len(found.arrays["seconds_ours"]) == 2
+    record = written(found, {"rounds": 2, "batches": 1}, networks)
+    machine = {"gpu": "", "processor": "one of some kind", "threads": 1}
+    record = dataclasses.replace(record, environment={"machine": machine})
+    said = drawings.facts(record)
+    assert said == {"batch": 16, "epochs": 2, "steps": 2, "threads": 1, "processor": "one of some kind"}
+    assert len(drawings.bars(record).axes[0].patches) == 3 and len(drawings.curves(record).axes) == 2
