@@ -54,6 +54,7 @@ def test_the_published_book_is_made_in_a_folder_of_its_own(finished, tmp_path, m
     shutil.copytree(REPOSITORY / "book" / "_static", tmp_path / "book" / "_static")
     for name in ("_config.yml", "experiments.yml"):
         shutil.copy(REPOSITORY / name, tmp_path)
+    files.write_atomic(tmp_path / "book" / "paper_numbers.yml", "{}\n")
     files.write_atomic(tmp_path / "book" / "_toc.yml", "format: jb-book\nroot: intro\n")
     files.write_atomic(tmp_path / "book" / "intro.md", "# {{ published('fig06', 'slope') }}\n")
     drawn_notebook = {"metadata": {}, "nbformat": 4, "nbformat_minor": 5, "cells": []}

@@ -81,6 +81,8 @@ def test_the_pages_show_numbers_command_and_provenance(book_project):
         "values": {"natural": {"clean": INTERVAL | {"mean": 99.0}}, "image": 7},
     }  # fmt: skip
     (published / "fig01.json").write_text(json.dumps(record))
+    (book_project.root / "book" / "edition.md").write_text("# The edition\n")
+    book_project.edit("book/_toc.yml", "    chapters:\n", "    chapters:\n      - file: edition\n")
     book_project.make()
     # the edition was drawn from its record by today's code; nothing was measured for it
     assert "image 7 in red" in (book_project.root / "build" / "edition" / "notebooks" / "fig01.ipynb").read_text()

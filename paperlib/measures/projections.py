@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from paperlib import indicator, intervals, surface
 from paperlib.evaluate import correct
 from paperlib.intervals import Interval, accuracy
-from paperlib.measures import shapes, surfaces
+from paperlib.measures import planes, shapes
 from paperlib.objective import SURFACES, decision
 from paperlib.record import Measured
 from paperlib.train import Trained
@@ -44,7 +44,7 @@ def planes_drawn(
     seed: int,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """What the picture takes: the image and its class, and of each direction what ``plane_drawn`` has."""
-    axis = surfaces.grid_axis(extent, steps)
+    axis = planes.grid_axis(extent, steps)
     arrays = {"axis": axis, "image": at[0].cpu().numpy(), "label": label.cpu().numpy()}
     for name in DIRECTIONS:
         u, v = plane(network, at, label, name, seed=seed)
@@ -61,7 +61,7 @@ def plane_drawn(
     across it (``landed``) with the class that the network gives it (``label``)."""
     sides = {"alpha": STEP * axis, "beta": STEP * axis}
     found = {row: surface.surfaces(network, at, label, u, v, objective=of, **sides)[0] for row, of in SURFACES.items()}
-    reached = [surfaces.boundary(network, at, label, way, unit=STEP, reach=reach)[0] for way in (u, v)]
+    reached = [planes.boundary(network, at, label, way, unit=STEP, reach=reach)[0] for way in (u, v)]
     landed = (at + STEP * min(reached[0], reach) * 1.001 * u).clamp(0, 1)
     with torch.no_grad():
         read = network(landed).argmax(1)
@@ -97,7 +97,7 @@ def towards(
     ``contours``, the level lines of S crossed per step on the way there, at most to ``extent`` (``shapes.contours``)."""
     t = np.arange(0, extent + 0.5)
     S = surface.surfaces(model, x, y, u, torch.zeros_like(u), objective=decision, alpha=unit * t, beta=np.zeros(1))
-    distance = surfaces.boundary(model, x, y, u, unit=unit, reach=reach)
+    distance = planes.boundary(model, x, y, u, unit=unit, reach=reach)
     return {"distance": distance, "contours": shapes.contours(S[:, 0], t)}
 
 
