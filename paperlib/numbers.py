@@ -16,7 +16,8 @@ def formatted(leaf: object) -> str:
         percent = "unit" not in leaf
         low, mean, high = (f"{leaf[key]:.1f}" if percent else short(leaf[key]) for key in ("low", "mean", "high"))
         return " ".join(part for part in (mean, "%" if percent else leaf["unit"], f"[{low}, {high}]") if part)
-    reject(isinstance(leaf, dict), f"a group of numbers was asked for as one; it has the keys {', '.join(leaf or ())}")
+    keys = ", ".join(leaf) if isinstance(leaf, dict) else ""
+    reject(isinstance(leaf, dict), f"a group of numbers was asked for as one; it has the keys {keys}")
     if isinstance(leaf, list):
         return ", ".join(map(formatted, leaf))
     return short(leaf) if isinstance(leaf, int | float) and not isinstance(leaf, bool) else str(leaf)
