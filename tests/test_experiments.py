@@ -110,9 +110,9 @@ def test_a_sound_file_passes(tiny):
 
 
 def test_a_figure_needs_words_where_the_book_has_any(tiny, tmp_path):
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "figures.yml").write_text("fig01: {question: x}\n")
-    with pytest.raises(ExperimentError, match="artifact fig02 has no words in book/figures.yml, which its page needs"):
+    (tmp_path / "book" / "figures").mkdir(parents=True)
+    (tmp_path / "book" / "figures" / "fig01.md").write_text("Why?\n")
+    with pytest.raises(ExperimentError, match="artifact fig02 has no words in book/figures/fig02.md, which its page needs"):
         check.check("quick")
 
 

@@ -90,3 +90,16 @@ def test_distances_beyond_the_reach_are_words():
     assert found["median"]["mean"] == 4.0 and found["median"]["high"] == 16 and found["median"]["unit"] == "px"
     assert found["q75"] == "> 16 px"
     assert intervals.distances(np.full(3, np.inf), reach=16, unit="px")["median"] == "> 16 px"
+
+
+@pytest.mark.parametrize(("score", "positive", "expected"), [
+    ([1.0, 2.0, 3.0], [False, False, True], 1.0), ([1.0, 2.0, 3.0], [True, False, False], 0.0),
+    ([1.0, 1.0], [True, False], 0.5), ([1.0, 2.0, 2.0, 3.0], [False, True, False, True], 0.875),
+    ([1.0, 2.0], [True, True], None),
+])  # fmt: skip
+def test_auc_is_the_chance_of_the_right_order(score, positive, expected):
+    assert intervals.auc(torch.tensor(score), torch.tensor(positive)) == expected
+
+
+def test_quantities_that_do_not_exist_are_left_out():
+    assert intervals.without_gaps({"a": None, "b": {"c": None, "d": 0}, "e": [None]}) == {"b": {"d": 0}, "e": [None]}

@@ -97,7 +97,6 @@ def test_the_pages_show_numbers_command_and_provenance(book_project):
         "natural › attacked",
         "Other numbers of this run",
         "which test image",
-        "abababababab",
         "make figure FIG=fig01 P='image=1 eps=[0.1] pause=0.0 fail=false'",
     ):
         assert text in page
@@ -161,6 +160,7 @@ def edition(tmp_path, monkeypatch):
         for key in keys:
             entries[key][profile] = {}
     monkeypatch.setattr(experiments, "load", lambda: {"recipes": {"quick": {}, "paper": {}}, "artifacts": entries})
+    write_atomic(tmp_path / "book" / "paper_numbers.yml", "{}")
     for key in ("fig01", "fig02"):
         record = {"artifact": key, "models": {}, "values": {}, "data": {"name": "mnist"}, "profile": "paper"}
         write_atomic(tmp_path / "book" / "published" / "results" / f"{key}.json", json.dumps(record))

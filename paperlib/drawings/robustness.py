@@ -6,65 +6,77 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from paperlib.drawings import style
+from paperlib.drawings import style, tables
 from paperlib.names import METHODS
+from paperlib.record import Record
 
 
-def robustness_table(values: dict, stated: dict, models: list[str], *, comparable: bool, unit: str = "") -> str:
+def facts(record: Record) -> dict[str, object]:
+    """What the words of the page may name besides the parameters."""
+    return tables.facts(record) | {"vanished": f"{record.parameters['vanishing']:g}"}
+
+
+def accuracies(record: Record) -> str:
     """Accuracies under attack as an HTML table: attacks and eps down, networks across, an interval in every cell.
 
     The paper's number stands in the same place of its own table; a difference (ours minus the paper's, in points) is
-    given only where ``comparable`` says that the images are the paper's and where eps is the same.
+    given only where the images are the paper's and where eps is the same.
     """
+    values, stated, roles = record.values, record.stated, record.roles
     rows = [("clean", "", "", "")]
-    for attack in [name for name in style.ATTACKS if name in values[models[0]]]:
+    for attack in [name for name in style.ATTACKS if name in values[roles[0]]]:
         theirs = list(stated.get("natural", {}).get(attack, {}))
-        sizes = list(values[models[0]].get(attack, {}))
-        title = style.ATTACKS[attack]
-        rows += [(attack, eps, paper, f"{title}, ε = {eps}{unit}") for eps, paper in style.places(sizes, theirs)]
-    head = "".join(f"<th>{METHODS.get(model, model)}</th>" for model in models)
-    body = "".join(_table_row(row, values, stated, models, comparable, unit) for row in rows)
-    return style.table(head, body)
+        sizes = style.places(list(values[roles[0]][attack]), theirs)
+        rows += [(attack, eps, paper, f"{style.ATTACKS[attack]}, ε = {eps}{record.unit}") for eps, paper in sizes]
+    head = "".join(f"<th>{METHODS.get(role, role)}</th>" for role in roles)
+    return style.table(head, "".join(_table_row(record, *row) for row in rows))
 
 
-def _table_row(row: tuple, values: dict, stated: dict, models: list[str], comparable: bool, unit: str) -> str:
-    attack, eps, paper_eps, title = row
-    cells = []
-    for model in models:
-        leaf, number = values[model]["clean"], stated.get(model, {}).get("clean")
+def _table_row(record: Record, attack: str, eps: str, paper_eps: str, title: str) -> str:
+    values, cells = record.values, []
+    for role in record.roles:
+        leaf, number = values[role]["clean"], record.stated.get(role, {}).get("clean")
         if attack != "clean":
-            leaf, number = values[model][attack][eps], stated.get(model, {}).get(attack, {}).get(paper_eps)
-        cells.append(style.cell(leaf, number, comparable and eps == paper_eps))
+            leaf, number = values[role][attack][eps], record.stated.get(role, {}).get(attack, {}).get(paper_eps)
+        cells.append(style.cell(leaf, number, record.official and eps == paper_eps))
     title = title or "clean"
     if paper_eps and paper_eps != eps:
-        title += f"<br><small>paper: ε = {paper_eps}{unit}</small>"
-    if leaf["n"] != values[models[-1]]["clean"]["n"]:
+        title += f"<br><small>paper: ε = {paper_eps}{record.unit}</small>"
+    if leaf["n"] != values[role]["clean"]["n"]:
         title += f"<br><small>{leaf['n']:,} images</small>"
     body = "".join(f'<td style="white-space: nowrap">{cell}</td>' for cell in cells)
     return f'<tr><th style="white-space: nowrap">{title}</th>{body}</tr>'
 
 
-def accuracy_curves(values: dict, models: list[str], *, unit: str, stated: dict | None = None) -> Figure:
-    """Accuracy against eps with intervals, one panel an attack; the paper's, if ``stated``, dashed and hollow."""
-    attacks = [attack for attack in style.ATTACKS if attack in values[models[0]] and attack != "several"]
+def curves(record: Record) -> Figure:
+    """Accuracy against eps with intervals, one panel an attack; the paper's, where images and sizes are its own, dashed and
+    hollow."""
+    first, stated = record.values[record.roles[0]], _same_sizes(record)
+    attacks = [attack for attack in style.ATTACKS if attack in first and attack != "several"]
+    rows = -(-len(attacks) // 2)
     with style.book():
         figure, axes = plt.subplots(
-            -(-len(attacks) // 2), 2, figsize=(11, 4.1 * -(-len(attacks) // 2)), sharex=True, sharey=True,
-            layout="constrained",
-        )  # fmt: skip
+            rows, 2, figsize=(11, 4.1 * rows), sharex=True, sharey=True, squeeze=False, layout="constrained"
+        )
         for ax, attack in zip(axes.flat, attacks, strict=False):
-            for model in models:
-                _accuracy_line(ax, values[model], attack, model, fmt="-", label=METHODS.get(model, model))
-                if stated and attack in stated.get(model, {}):
-                    _accuracy_line(ax, stated[model], attack, model, fmt="--", markerfacecolor="white", alpha=0.6)
-            ax.set(title=style.ATTACKS[attack], xticks=[0, *map(float, values[models[0]][attack])])
+            for role in record.roles:
+                _accuracy_line(ax, record.values[role], attack, role, fmt="-", label=METHODS.get(role, role))
+                if attack in stated.get(role, {}):
+                    _accuracy_line(ax, stated[role], attack, role, fmt="--", markerfacecolor="white", alpha=0.6)
+            ax.set(title=style.ATTACKS[attack], xticks=[0, *map(float, first[attack])])
         for ax in axes[-1]:
-            ax.set_xlabel(f"ε (steps of 1{unit})" if unit else "ε")
+            ax.set_xlabel(f"ε (steps of 1{record.unit})" if record.unit else "ε")
         for ax in axes[:, 0]:
             ax.set(ylabel="accuracy (%)", ylim=(-3, 103))
-        handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+        figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
         return style.finished(figure)
+
+
+def _same_sizes(record: Record) -> dict:
+    """The paper's numbers if they are of these images and sizes, else nothing."""
+    theirs = record.stated.get("natural", {}).get("bim", {})
+    same = record.official and all(f"{size:g}" in theirs for size in record.parameters["eps"])
+    return record.stated if same else {}
 
 
 def _accuracy_line(ax: Axes, of_model: dict, attack: str, model: str, **options) -> None:
@@ -76,14 +88,15 @@ def _accuracy_line(ax: Axes, of_model: dict, attack: str, model: str, **options)
     ax.errorbar(list(leaves), means, (means - low, high - means), **look, **options)
 
 
-def indicator_ranks(indicator: dict, worst: dict[str, dict]) -> Figure:
-    """Worst-case accuracy of each network against its indicator: mean slope, and margin over slope."""
+def ranks(record: Record) -> Figure:
+    """Worst-case accuracy of each network at the middle eps against its indicator: mean slope, and margin over slope."""
+    middle = f"{tables.middle(record):g}"
     labels = {"mean": "mean |∂S/∂pixel|", "distance": "S / ‖J‖₁, mean"}
     with style.book():
         figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
         for ax, (name, label) in zip(axes, labels.items(), strict=True):
-            for model, leaf in indicator[name].items():
-                y = worst[model]
+            for model, leaf in record.values["indicator"][name].items():
+                y = record.values[model]["worst"][middle]
                 ax.errorbar(
                     leaf["mean"], y["mean"], [[y["mean"] - y["low"]], [y["high"] - y["mean"]]],
                     [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]], color=style.colour(model),
@@ -98,8 +111,9 @@ def indicator_ranks(indicator: dict, worst: dict[str, dict]) -> Figure:
         return style.finished(figure)
 
 
-def masking_table(masking: dict[str, dict[str, float]]) -> str:
-    """The checks of ``evaluate.masking`` as an HTML table, one column a network."""
+def masking(record: Record) -> str:
+    """The signs of masked gradients (``evaluate.masking``) as an HTML table, one column a network."""
+    masking = record.values["masking"]
     heads = {
         "zero_gradient": "images with a zero gradient (%)", "fgsm_minus_bim": "harm of FGSM minus BIM (points)",
         "noise": "accuracy under noise (%)", "unbounded": "accuracy, unbounded attack (%)",
@@ -116,10 +130,11 @@ def masking_table(masking: dict[str, dict[str, float]]) -> str:
     return style.table(head, rows)
 
 
-def cascade_table(summaries: dict[str, dict], eps: str) -> str:
-    """Which stage of the cascade first broke what share of the images (%) at ``eps``, as an HTML table."""
-    head = "".join(f"<th>{METHODS.get(model, model)}</th>" for model in summaries)
-    broken = {model: of["broken"][eps] for model, of in summaries.items()}
+def cascade(record: Record) -> str:
+    """Which stage of the cascade first broke what share of the images (%) at the middle eps, as an HTML table."""
+    eps = f"{tables.middle(record):g}"
+    broken = {model: of["broken"][eps] for model, of in record.values["cascade"].items()}
+    head = "".join(f"<th>{METHODS.get(model, model)}</th>" for model in broken)
     rows = "".join(
         f"<tr><th>{style.STAGES.get(name, name)}</th>{''.join(f'<td>{of[name]:.1f}</td>' for of in broken.values())}</tr>"
         for name in next(iter(broken.values()))

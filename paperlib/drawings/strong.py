@@ -1,25 +1,31 @@
 """The worst case beside AutoAttack."""
 
-from collections.abc import Sequence
-
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paperlib.drawings import style
 from paperlib.names import METHODS
+from paperlib.record import Record
+
+UNITS = {"grey": "", "colour": "/255"}
 
 
-def stages_table(stages: Sequence) -> str:
-    """The settings of a cascade (``paperlib.cascade.Stage``) as an HTML table, one stage a row."""
+def facts(record: Record) -> dict[str, object]:
+    """What the words of the page may name besides the parameters."""
+    return {"oracles": " and ".join(f"{n:,}" for n in record.parameters["oracle"])}
+
+
+def stages(record: Record) -> str:
+    """The settings of the cascade (``paperlib.cascade.Stage``) as an HTML table, one stage a row."""
     head = "".join(f"<th>{title}</th>" for title in ("method", "objective", "steps", "targets", "images", "rounds, at most"))
     objectives = {"cross_entropy": "cross-entropy", "cw": "margin", "dlr": "ratio of logits"}
     rows = "".join(
-        f"<tr><th>{style.STAGES.get(stage.name, stage.name)}</th><td>{stage.method}</td>"
-        f"<td>{objectives[stage.objective]}</td>"
-        f"<td>{stage.steps}</td><td>{stage.targets or 'none'}</td>"
-        f"<td>{'nearest first' if stage.nearest else 'all left'}</td><td>{stage.rounds}</td></tr>"
-        for stage in stages
+        f"<tr><th>{style.STAGES.get(stage['name'], stage['name'])}</th><td>{stage['method']}</td>"
+        f"<td>{objectives[stage['objective']]}</td>"
+        f"<td>{stage['steps']}</td><td>{stage['targets'] or 'none'}</td>"
+        f"<td>{'nearest first' if stage['nearest'] else 'all left'}</td><td>{stage['rounds']}</td></tr>"
+        for stage in record.values["cascade"]
     )
     return style.table(head, rows)
 
@@ -31,31 +37,41 @@ STRENGTHS = {
 }  # fmt: skip
 
 
-def strong_dots(rows: dict[str, dict], units: dict[int, str], kinds: dict[str, int]) -> Figure:
-    """Every network and size on a line of its own: accuracies under ever stronger attacks as dots with intervals.
-
-    ``rows``: role -> values of ``evaluation.beside``; ``kinds``: role -> 0 for grey, 1 for colour images, the panels.
-    """
-    panels = {kind: [role for role in rows if kinds[role] == kind] for kind in sorted(set(kinds.values()))}
-    lines = {kind: [(role, eps) for role in roles for eps in rows[role]["worst"]] for kind, roles in panels.items()}
+def dots(record: Record) -> Figure:
+    """Every network and size on a line of its own: accuracies under ever stronger attacks as dots with intervals."""
+    places: dict[str, list[tuple[str, str]]] = {}
+    for role in record.roles:
+        places.setdefault(_kind(role), []).extend((role, eps) for eps in record.values[role]["worst"])
+    kinds = [kind for kind in UNITS if kind in places]
+    height = 1.4 + 0.42 * max(map(len, places.values()))
     with style.book():
-        figure, axes = plt.subplots(
-            1, len(panels), figsize=(5.5 * len(panels), 1.4 + 0.42 * max(map(len, lines.values()))), layout="constrained",
-            squeeze=False,
-        )  # fmt: skip
-        for ax, (kind, places) in zip(axes[0], lines.items(), strict=True):
-            for line, (role, eps) in enumerate(places):
-                _strength_line(ax, line, {name: rows[role].get(name, {}).get(eps) for name in STRENGTHS})
-            names = [f"{METHODS.get(role.split('-', 1)[1], role)}, {eps}{units[kind]}" for role, eps in places]
-            ax.set(yticks=range(len(places)), yticklabels=names, ylim=(len(places) - 0.5, -0.5), xlim=(-3, 103),
-                   xlabel="accuracy (%)", title=("grey images", "colour images")[kind])  # fmt: skip
-            # a rule between networks
-            for line in range(1, len(places)):
-                if places[line][0] != places[line - 1][0]:
-                    ax.axhline(line - 0.5, color="#cccccc", linewidth=0.8)
+        figure, axes = plt.subplots(1, len(kinds), figsize=(5.5 * len(kinds), height), layout="constrained", squeeze=False)
+        for ax, kind in zip(axes[0], kinds, strict=True):
+            _lines(ax, record, places[kind], UNITS[kind])
+            ax.set(xlim=(-3, 103), xlabel="accuracy (%)", title=f"{kind} images")
         handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, frameon=False)
         return style.finished(figure)
+
+
+def _kind(role: str) -> str:
+    return "grey" if role.startswith("grey") else "colour"
+
+
+def _method(role: str) -> str:
+    method = role.partition("-")[2]
+    return METHODS.get(method, method)
+
+
+def _lines(ax: Axes, record: Record, places: list[tuple[str, str]], unit: str) -> None:
+    for line, (role, eps) in enumerate(places):
+        _strength_line(ax, line, {name: record.values[role].get(name, {}).get(eps) for name in STRENGTHS})
+    names = [f"{_method(role)}, {eps}{unit}" for role, eps in places]
+    ax.set(yticks=range(len(places)), yticklabels=names, ylim=(len(places) - 0.5, -0.5))
+    # a rule between networks
+    for line in range(1, len(places)):
+        if places[line][0] != places[line - 1][0]:
+            ax.axhline(line - 0.5, color="#cccccc", linewidth=0.8)
 
 
 def _strength_line(ax: Axes, line: int, leaves: dict[str, dict | None]) -> None:
@@ -68,18 +84,17 @@ def _strength_line(ax: Axes, line: int, leaves: dict[str, dict | None]) -> None:
             )  # fmt: skip
 
 
-def agreement_table(rows: dict[str, dict], agreement: dict[str, dict], units: dict[int, str], kinds: dict[str, int]) -> str:
+def agreement(record: Record) -> str:
     """Old and new worst case beside AutoAttack, and images that one of them alone breaks, as an HTML table."""
     heads = ("images", "the paper's attacks and PGD", "worst case", "AutoAttack", "AutoAttack alone breaks",
              "the worst case alone breaks")  # fmt: skip
     lines = ""
-    for role, row in rows.items():
-        kind, _, method = role.partition("-")
+    for role in record.roles:
+        row, both = record.values[role], record.values["agreement"][role]
         for eps, leaf in row["worst"].items():
-            both = agreement[role].get(eps, {})
             told = [row["several"][eps], leaf, row.get("autoattack", {}).get(eps)]
             cells = [leaf["n"], *(style.cell(each, None, False) if each else "–" for each in told),
-                     both.get("autoattack_alone", "–"), both.get("worst_alone", "–")]  # fmt: skip
-            name = f"{METHODS.get(method, method)}, {kind}, ε = {eps}{units[kinds[role]]}"
+                     *(both.get(eps, {}).get(name, "–") for name in ("autoattack_alone", "worst_alone"))]  # fmt: skip
+            name = f"{_method(role)}, {_kind(role)}, ε = {eps}{UNITS[_kind(role)]}"
             lines += f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
     return style.table("".join(f"<th>{head}</th>" for head in heads), lines)

@@ -6,34 +6,44 @@ from itertools import cycle
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from paperlib.drawings import style
+from paperlib.drawings import style, tables
+from paperlib.record import Record
+
+facts = tables.facts
 
 
-def variants_table(values: dict, labels: dict[str, str], *, unit: str = "") -> str:
+def labels(record: Record) -> dict[str, str]:
+    """Each network in words: those of the parameter ``labels``, else its method and seed."""
+    return {role: record.parameters["labels"].get(role) or style.seed_label(role) for role in record.roles}
+
+
+def accuracies(record: Record) -> str:
     """Accuracies under attack as an HTML table: one network a row, attacks and eps across, an interval in every cell."""
-    first = values[next(iter(labels))]
+    first = record.values[record.roles[0]]
     places = [("clean", "")] + [(attack, eps) for attack in style.ATTACKS for eps in first.get(attack, {})]
-    sizes = [f"<br>ε = {eps}{unit}" if eps else "" for _, eps in places]
+    sizes = [f"<br>ε = {eps}{record.unit}" if eps else "" for _, eps in places]
     titles = [style.ATTACKS.get(attack, attack) for attack, _ in places]
     head = "".join(f"<th>{title}{size}</th>" for title, size in zip(titles, sizes, strict=True))
     rows = ""
-    for role, label in labels.items():
-        leaves = [values[role][attack][eps] if eps else values[role][attack] for attack, eps in places]
+    for role, label in labels(record).items():
+        of = record.values[role]
+        leaves = [of[attack][eps] if eps else of[attack] for attack, eps in places]
         rows += f"<tr><th>{label}</th>{''.join(f'<td>{style.cell(leaf, None, False)}</td>' for leaf in leaves)}</tr>"
     return style.table(head, rows)
 
 
-def clean_against_worst(values: dict, labels: dict[str, str], *, eps: str, unit: str = "") -> Figure:
-    """Each network's worst-case accuracy at ``eps`` against its clean accuracy, with intervals."""
+def clean_against_worst(record: Record) -> Figure:
+    """Each network's worst-case accuracy at the middle eps against its clean accuracy, with intervals."""
+    eps = tables.middle(record)
     with style.book():
         figure, ax = plt.subplots(figsize=(11, 5.4), layout="constrained")
-        for (role, label), marker in zip(labels.items(), cycle("oDs^vXP*<>")):
-            x, y = values[role]["clean"], values[role]["worst"][eps]
+        for (role, label), marker in zip(labels(record).items(), cycle("oDs^vXP*<>")):
+            x, y = record.values[role]["clean"], record.values[role]["worst"][f"{eps:g}"]
             ax.errorbar(
                 x["mean"], y["mean"], [[y["mean"] - y["low"]], [y["high"] - y["mean"]]],
                 [[x["mean"] - x["low"]], [x["high"] - x["mean"]]], marker=marker, markersize=9, linestyle="",
                 label=label, color=style.colour(re.split("[- ]", role)[0]),
             )  # fmt: skip
-        ax.set(xlabel="clean accuracy (%)", ylabel=f"worst-case accuracy (%), ε = {eps}{unit}")
+        ax.set(xlabel="clean accuracy (%)", ylabel=f"worst-case accuracy (%), ε = {record.size(eps)}")
         ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
         return style.finished(figure)

@@ -9,7 +9,29 @@ from torch import Tensor
 from paperlib.attack import attack as attacked
 from paperlib.evaluate import correct, pgd_step
 from paperlib.intervals import Interval, accuracy
+from paperlib.measures import tables
+from paperlib.record import Measured
 from paperlib.tracker import Success
+from paperlib.train import Trained
+
+
+def measure(
+    networks: dict[str, Trained], *, images: int, eps: list[float], step_size: float, steps: int, long_steps: int,
+    seed: int, device: str,
+) -> Measured:  # fmt: skip
+    """Each network under each way of attacking, on the same images: network -> way -> eps -> interval."""
+    data = next(iter(networks.values())).dataset
+    x, y = tables.inputs(data, images, device)
+    values = {}
+    for role, model in tables.ready(networks).items():
+        found = protocols(
+            model, x, y, eps=[data.to_input(size) for size in eps], step_size=data.to_input(step_size), steps=steps,
+            long_steps=long_steps, seed=seed, batch=tables.batch(device),
+        )
+        sizes = [f"{size:g}" for size in eps]
+        values[role] = {way: dict(zip(sizes, row, strict=True)) for way, row in found.items()}
+    return Measured(values, data=((data, images),), seeds={"attack": seed})
+
 
 OBJECTIVES = {"bim": "cross_entropy", "cw": "cw"}
 

@@ -1,17 +1,71 @@
 """Accuracy under attack, and what foretells it (Tables 1 and 2)."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from paperlib import indicator, intervals
+from paperlib import evaluate, indicator, intervals
+from paperlib.cascade import LEVELS
+from paperlib.data import Dataset
+from paperlib.evaluation import Evaluation, evaluation
 from paperlib.intervals import Interval, auc, over_images, spearman, without_gaps
+from paperlib.measures import tables
+from paperlib.measures.tables import Flags, by_eps
 from paperlib.objective import cross_entropy, decision
+from paperlib.record import Measured
 from paperlib.state import evaluating
+from paperlib.train import Trained
 
-Flags = dict[tuple[str, float], Bool[Tensor, "n"]]
+
+def measure(
+    networks: dict[str, Trained], *, images: int, strong: int, level: str, eps: list[float], step_size: float, steps: int,
+    pgd_steps: int, restarts: int, masking_images: int, masking_steps: int, vanishing: float, seed: int, device: str,
+    store: Path,
+) -> Measured:  # fmt: skip
+    """Every network under every attack, on the same images; what is done is kept, and other pages take it from there."""
+    data, models = networks["natural"].dataset, tables.ready(networks)
+    x, y = tables.inputs(data, images, device)
+    judged = {
+        role: evaluation(
+            model, x, y, eps=eps, step_size=step_size, strong=strong, pixel_scale=data.pixel_scale, steps=steps,
+            pgd_steps=pgd_steps, pgd_restarts=restarts, cascade=LEVELS[level], seed=seed, batch=tables.batch(device),
+            store=store / "parts", of=tables.made_of(networks[role]),
+        )
+        for role, model in models.items()
+    }  # fmt: skip
+    middle, few = eps[len(eps) // 2], slice(masking_images)
+    signs = maskings(models, x[few], y[few], data, eps=middle, step_size=step_size, steps=masking_steps, seed=seed)
+    flat = vanished(models, x, y, below=vanishing)
+    flags = {role: each.flags for role, each in judged.items()}
+    arrays = {"worst_images": judged["natural"].chosen.cpu().numpy()} | tables.arrays(flags)
+    values = compared(judged, signs, flat, foretold(models, x, y, judged, middle))
+    return Measured(values, arrays, ((data, images),), {"attack": seed})
+
+
+def compared(judged: dict[str, Evaluation], masking: dict, vanishing: dict, indicator: dict) -> dict:
+    """The tables' values: a row for each network, differences between them, and what was taken besides."""
+    flags = {role: each.flags for role, each in judged.items()}
+    return {role: each.row for role, each in judged.items()} | {
+        "paired": paired(flags), "gain": gains(flags), "masking": masking, "vanishing": vanishing, "indicator": indicator,
+        "cascade": {role: each.summary() for role, each in judged.items()},
+    }  # fmt: skip
+
+
+def maskings(
+    networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], data: Dataset, *, eps: float,
+    step_size: float, steps: int, seed: int,
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """The signs of masked gradients of each network; sizes in the data's own unit."""
+    return {
+        name: evaluate.masking(
+            network, x, y, eps=data.to_input(eps), step_size=data.to_input(step_size), steps=steps,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        for name, network in networks.items()
+    }  # fmt: skip
 
 
 PAIRS = (
@@ -40,17 +94,6 @@ def paired(flags: dict[str, Flags]) -> dict:
     return found
 
 
-def by_eps(leaves: dict[tuple[str, float], object]) -> dict:
-    """(attack, eps) -> leaf as attack -> eps -> leaf, and ``clean`` -> leaf."""
-    found: dict = {}
-    for (attack, eps), leaf in leaves.items():
-        if attack == "clean":
-            found[attack] = leaf
-        else:
-            found.setdefault(attack, {})[f"{eps:g}"] = leaf
-    return found
-
-
 def _falls(first: Flags, second: Flags, attack: str) -> Interval:
     sizes = sorted(eps for name, eps in first if name == attack)
     fall, other = (of[attack, sizes[0]].double() - of[attack, sizes[-1]].double() for of in (first, second))
@@ -68,7 +111,7 @@ def gains(flags: dict[str, Flags]) -> dict:
     }  # fmt: skip
 
 
-def vanishing(
+def vanished(
     networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, below: float
 ) -> dict:
     """The share of images (percent) where the l1 norm of the loss's gradient is ``below`` a number of nats, and the
@@ -79,6 +122,15 @@ def vanishing(
     }
     medians = {name: intervals.interval(of.cpu().numpy(), "nats", how="median") for name, of in slope.items()}
     return {name: over_images(100.0 * (of < below)) for name, of in slope.items()} | {"median": medians}
+
+
+def foretold(
+    networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], judged: dict[str, Evaluation],
+    eps: float,
+) -> dict:
+    """``indicators`` on the images of the worst case."""
+    chosen = next(iter(judged.values())).chosen
+    return indicators(networks, x[chosen], y[chosen], {name: each.on_chosen() for name, each in judged.items()}, eps)
 
 
 def indicators(

@@ -1,7 +1,37 @@
 """Variants of one recipe under attack: other seeds, other strengths."""
 
+from pathlib import Path
+
+import torch
+
+from paperlib.evaluate import robustness
 from paperlib.intervals import over_images
-from paperlib.measures.robustness import Flags, by_eps
+from paperlib.measures import tables
+from paperlib.measures.tables import Flags, by_eps
+from paperlib.record import Measured
+from paperlib.train import Trained
+
+
+def measure(
+    networks: dict[str, Trained], *, images: int, eps: list[float], step_size: float, steps: int, pgd_steps: int,
+    restarts: int, seed: int, device: str, store: Path,
+) -> Measured:  # fmt: skip
+    """Every network under every attack, on the same images."""
+    data = next(iter(networks.values())).dataset
+    x, y = tables.inputs(data, images, device)
+    found = {
+        role: robustness(
+            model, x, y, eps=eps, step_size=step_size, pixel_scale=data.pixel_scale, steps=steps, pgd_steps=pgd_steps,
+            pgd_restarts=restarts, generator=torch.Generator().manual_seed(seed), batch=tables.batch(device),
+            store=store / "parts", of=tables.made_of(networks[role])[0],
+        )
+        for role, model in tables.ready(networks).items()
+    }  # fmt: skip
+    rows, flags = ({role: each[part] for role, each in found.items()} for part in (0, 1))
+    values = rows | {
+        "spread": spread(rows), "ours_minus_crossentropy": seed_differences(flags, "ours", "crossentropy"),
+    }  # fmt: skip
+    return Measured(values, tables.arrays(flags), ((data, images),), {"attack": seed})
 
 
 def spread(rows: dict[str, dict]) -> dict:

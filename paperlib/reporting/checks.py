@@ -13,13 +13,12 @@ from torch import Tensor
 
 from paperlib.intervals import wilson
 from paperlib.objective import decision, right
+from paperlib.reporting.rules import FIRST
 from paperlib.reporting.wrap import NetworkError, Wrapped, fitting_batch
 from paperlib.state import check_batch, evaluating, modules_of, reject
 
 # images on which a network is tried before it is measured
 TRIED = 64
-# what must be said before any number
-FIRST = ("headless", "chance", "scale", "range")
 # units that networks expect, as mean and standard deviation of images in [0, 1]
 RANGES = {
     "values of 0 to 255": ((0.0,), (1 / 255,)), "values of -1 to 1": ((0.5,), (0.5,)),

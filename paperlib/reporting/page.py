@@ -12,7 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from paperlib.names import DATA
-from paperlib.reporting import drawing, references
+from paperlib.reporting import drawing
+from paperlib.reporting.parts import PARTS
 from paperlib.reporting.rules import percent, sized
 
 FOLDER = Path(__file__).parent
@@ -145,7 +146,7 @@ class _View:
         """The parts of the indicator, each with its title, picture and how many values it cannot show."""
         found = []
         for name, part in self.values["indicator"]["parts"].items():
-            label, length = references.PARTS[name]
+            label, length = PARTS[name]
             scale = self.scale if length else 1
             unit = f", in 1{self.unit}" if length and self.unit else ""
             median = f"{part['mean'] * scale:.3g} [{part['low'] * scale:.3g}, {part['high'] * scale:.3g}]"

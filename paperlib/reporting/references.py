@@ -16,15 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from paperlib import indicator
+from paperlib.reporting.parts import PARTS as PARTS
 
 FILE = Path(__file__).with_name("published.json")
 TABLES = {"mnist": "table1", "cifar10": "table2"}
 IMAGES = 1000  # test images for the parts of the indicator, the classes in turn
-# what each part is called, and whether it is a length in input space, to be read in the data's own unit
-PARTS = {
-    "S": ("margin S", False), "mean_J": ("slope, mean |J|", False), "curvature": ("curvature at scale 0.1", False),
-    "linear_distance": ("distance if S were linear, S / ‖J‖₁", True),
-}  # fmt: skip
 
 
 @lru_cache(maxsize=1)

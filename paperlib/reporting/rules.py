@@ -8,9 +8,9 @@ networks are told apart only where their intervals do not meet.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paperlib.reporting.checks import FIRST
-
 Interval = dict
+# notes that must be said before any number
+FIRST = ("headless", "chance", "scale", "range")
 
 
 def percent(found: Interval, *, interval: bool = True) -> str:

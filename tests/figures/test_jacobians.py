@@ -10,7 +10,7 @@ from paperlib import indicator
 from paperlib.drawings import jacobians as drawings
 from paperlib.measures import jacobians as measures
 from paperlib.record import Record
-from press.page import book
+from press.page import cells
 from press.run import record
 
 # an image of four pixels, of which one is ink
@@ -160,5 +160,5 @@ def test_a_figure_of_two_data_sets_names_both(tmp_path):
     run.dataset(toy_dataset(shape=(3, 8, 8)), 5)
     written = run.write({})
     assert written["data"]["n"] == 7 and [other["n"] for other in written["data"]["others"]] == [5]
-    said = book.provenance_cell("fig10", written)
+    said = cells.provenance_cell("fig10", written)
     assert "stripes, 7 images, sha256 000000000000<br>stripes, 5 images" in said
