@@ -14,6 +14,9 @@ from torch.overrides import TorchFunctionMode
 Pair = tuple[int, int]
 
 
+__all__ = ["FastDoubleBackward", "conv2d"]
+
+
 class FastDoubleBackward(TorchFunctionMode):
     """Within it every ``conv2d`` is computed by ``Convolution``; gradients can be taken twice, and not a third time."""
 

@@ -48,12 +48,12 @@ class Record:
 
     @property
     def pixel_scale(self) -> int:
-        """Perturbations are in 1/pixel_scale of the image range: 1 for grey images, 255 for colour."""
+        """How many units the image range has, in which perturbations are counted (1 on grey images, 255 on colour)."""
         return int(self.data["pixel_scale"])
 
     @property
     def unit(self) -> str:
-        """What follows the number of a perturbation: nothing, or ``/255``."""
+        """Behind the number of a perturbation, nothing or ``/255``."""
         return "" if self.pixel_scale == 1 else f"/{self.pixel_scale}"
 
     @property

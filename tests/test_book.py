@@ -102,7 +102,8 @@ def rendered(path: Path, calls: list | None = None, claims: list | None = None, 
 
     environment.globals |= {name: noting(name, "VALUE") for name in ("value", "published", "paper")}
     environment.globals |= {"page": noting("page", "[page](figures/fig01.ipynb)"), "profile": "quick", "artifacts": PLACES}
-    environment.globals |= {"alone": alone, "claims": claims or judged({}), "status": lambda: STATUS, **EDITION}
+    environment.globals |= {"alone": alone, "claims": claims or judged({}), "status": lambda: STATUS}
+    environment.globals |= EDITION | {"library": library}
     return environment.from_string(path.read_text(encoding="utf-8")).render()
 
 

@@ -52,8 +52,8 @@ def test_the_published_book_is_made_in_a_folder_of_its_own(finished, tmp_path, m
     mine = tmp_path / "build" / "paper"
     before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
     shutil.copytree(REPOSITORY / "book" / "_static", tmp_path / "book" / "_static")
-    for name in ("_config.yml", "experiments.yml"):
-        shutil.copy(REPOSITORY / name, tmp_path)
+    for name in ("_config.yml", "experiments.yml", "book/references.bib"):
+        shutil.copy(REPOSITORY / name, tmp_path / name)
     files.write_atomic(tmp_path / "book" / "paper_numbers.yml", "{}\n")
     files.write_atomic(tmp_path / "book" / "_toc.yml", "format: jb-book\nroot: intro\n")
     files.write_atomic(tmp_path / "book" / "intro.md", "# {{ published('fig06', 'slope') }}\n")

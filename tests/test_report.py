@@ -404,7 +404,7 @@ def test_an_interrupted_report_goes_on_where_it_stopped(affine, found, tmp_path,
 
 def test_what_other_code_measured_is_measured_again(affine, tmp_path, monkeypatch):
     for code in ("one", "another", "one"):
-        monkeypatch.setattr(trial.pipeline, "code_digest", lambda paths, code=code: code)
+        monkeypatch.setattr(trial.fingerprint, "code_digest", lambda paths, code=code: code)
         paperlib.report(*affine, eps=0.1, n=4, store=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 

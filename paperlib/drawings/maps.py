@@ -29,7 +29,7 @@ class Scale:
 
     @property
     def colours(self) -> dict:
-        """What matplotlib takes: the same colour for the same value in maps, landscapes and bars."""
+        """Matplotlib's keywords, which give the same colour to the same value in maps, landscapes and bars."""
         steps = plt.get_cmap(self.cmap).N
         return {"cmap": self.cmap, "norm": BoundaryNorm(self.levels, steps, extend=self.extend)}
 

@@ -25,27 +25,38 @@ def path_of(key: str) -> Path:
     return experiments.build_dir(PLACE) / "notebooks" / f"{key}.ipynb"
 
 
-def draw(*, cores: int = 1) -> list[Path]:
-    """Draws every record of the edition that was not drawn by the same code already; returns all the notebooks."""
-    keys = sorted(path.stem for path in (edition_dir() / "results").glob("*.json"))
+def draw(*, cores: int = 1) -> None:
+    """Draws every record of the edition that was not drawn by the same code already."""
     with places.lock(PLACE, "draw"), _drawing_only(), ThreadPoolExecutor(cores) as pool:
-        return list(pool.map(_drawn, keys))
+        # one after another: reading code in several threads at once fails in Python 3.11
+        left = [(spec_of(path.stem), made_of) for path, made_of in _fingerprints() if not _is_drawn(path.stem, made_of)]
+        list(pool.map(lambda each: _draw(*each), left))
 
 
-def _drawn(key: str) -> Path:
-    spec, record = spec_of(key), edition_dir() / "results" / f"{key}.json"
-    held = [path for path in (record, record.with_suffix(".npz")) if path.is_file()]
-    made_of, place, target = _fingerprint(spec, held), experiments.build_dir(PLACE), path_of(key)
-    if notebooks.notebook_made_of(target) != made_of:
-        with scratch(place / "tmp", key) as out:
-            for path in held:
-                shutil.copy(path, out)
-            log = place / "logs" / f"{key}.ipynb"
-            notebooks.run_notebook(spec, out, log)
-            content = notebooks.cleaned(record_of(log), made_of)
-            write_atomic(target, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-            log.unlink()
-    return target
+def _fingerprints() -> Iterator[tuple[Path, str]]:
+    """Each record of the edition, and what its notebook is made of."""
+    for record in sorted((edition_dir() / "results").glob("*.json")):
+        yield record, steps.drawing(spec_of(record.stem), digest(*map(file_hash, _files(record))))
+
+
+def _files(record: Path) -> list[Path]:
+    return [path for path in (record, record.with_suffix(".npz")) if path.is_file()]
+
+
+def _is_drawn(key: str, made_of: str) -> bool:
+    return notebooks.notebook_made_of(path_of(key)) == made_of
+
+
+def _draw(spec: Artifact, made_of: str) -> None:
+    place = experiments.build_dir(PLACE)
+    with scratch(place / "tmp", spec.key) as out:
+        for path in _files(edition_dir() / "results" / f"{spec.key}.json"):
+            shutil.copy(path, out)
+        log = place / "logs" / f"{spec.key}.ipynb"
+        notebooks.run_notebook(spec, out, log)
+        content = notebooks.cleaned(record_of(log), made_of)
+        write_atomic(path_of(spec.key), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        log.unlink()
 
 
 def spec_of(key: str) -> Artifact:
@@ -58,10 +69,6 @@ def spec_of(key: str) -> Artifact:
         models={role: model["name"] for role, model in record["models"].items()},
         parameters={name: value for name, value in record["parameters"].items() if name in there},
     )  # fmt: skip
-
-
-def _fingerprint(spec: Artifact, held: list[Path]) -> str:
-    return steps.drawing(spec, digest(*map(file_hash, held)))
 
 
 @contextlib.contextmanager

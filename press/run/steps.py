@@ -201,7 +201,8 @@ def drawing(spec: Artifact, measured_of: str) -> str:
     some of them show."""
     cells, stated = notebook_cells(spec.notebook), experiments.stated(spec.key)
     inputs = {} if measured_of else _inputs(spec)
-    return digest(measured_of, spec.injected, cells, stated, inputs, code_digest(code_paths(spec.notebook)))
+    code = code_digest(module_paths(notebook_source(spec.notebook)))
+    return digest(measured_of, spec.injected, cells, stated, inputs, code)
 
 
 def code_paths(notebook: str) -> list[Path]:
