@@ -110,7 +110,8 @@ def rendered(path: Path, calls: list | None = None, claims: list | None = None, 
 PLACES = {key: {"paper": entry["place"]} for key, entry in ARTIFACTS.items()}
 LEAF = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 10}
 FOUND = {"name": "net", "reference": {"clean": LEAF, "worst": LEAF}, "settings": {"eps": 1, "slack": 1, "n": 10},
-         "chosen": {}, "candidates": [{"changes": {"p": "1", "c": 0.5}, "clean": LEAF, "worst": LEAF, "allowed": True}],
+         "chosen": {}, "candidates": [{"changes": {"p": "1", "c": 0.5}, "clean": LEAF, "worst": LEAF, "allowed": True,
+                                       "strong": LEAF}], "strong": {"chosen": {"p": "1", "c": 0.5}, "images": 10},
          }  # fmt: skip
 EDITION = {
     "networks": lambda: [{"name": "net", "hours": 1, "network": "mnist", "precision": "fp32", "penalty": "",
