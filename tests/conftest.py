@@ -38,7 +38,7 @@ KEPT = (
     *(f"press/run/{name}.py" for name in ("__init__", "notebooks", "places", "record", "sheet", "steps", "workflow")),
     *(f"paperlib/{name}.py" for name in ("__init__", "__main__", "files", "fingerprint", "names", "numbers")),
     *(f"paperlib/{name}.py" for name in ("provenance", "record", "refusal")),
-    *(f"paperlib/reporting/{name}.py" for name in ("__init__", "command", "judge")),
+    *(f"paperlib/reporting/{name}.py" for name in ("__init__", "judge", "sizes")),
 )  # fmt: skip
 PAGES = tuple(
     f"press/page/{name}.py"
