@@ -332,7 +332,7 @@ def test_an_artifact_executed_alone_follows_a_model_s_source(project):
     ("path", "old", "new", "measured", "executed"),
     [
         ("paperlib/drawings/draw.py", "red", "blue", 0, 2),
-        ("paperlib/names.py", "\"natural\": \"#D55E00\"", "\"natural\": \"#000000\"", 0, 0),
+        ("paperlib/names.py", 'Name("Natural", VERMILION', 'Name("Natural", BLACK', 0, 0),
         ("notebooks/draw.ipynb", "print(draw.line(record))", "print(draw.line(record), 1)", 0, 2),
         ("book/paper_numbers.yml", "clean: 99.1", "clean: 99.2", 0, 1),
         ("book/intro.md", "# Toy", "# Toys", 0, 0),

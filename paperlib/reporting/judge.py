@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from paperlib import files, provenance
+from paperlib.names import DATA
 from paperlib.reporting import command
 
 EVALUATED = 1000
@@ -112,7 +113,7 @@ def add_own(commands, run: Callable, name: str, purpose: str, stored: object = N
     command.add_argument("--mean", type=float, nargs="+", help="subtracted from images in [0, 1]; one, or each channel's")
     command.add_argument("--std", type=float, nargs="+", help="what they are divided by then")
     command.add_argument("--average", type=int, default=1, help="passes whose mean logits a random network gives")
-    command.add_argument("--data", help="digits, digits-rgb, mnist, cifar10, an .npz archive, a folder with a folder of "
+    command.add_argument("--data", help=f"{', '.join(DATA)}, an .npz archive, a folder with a folder of "
                          "pictures a class, or a data set of torchvision by name (default: the model's)")  # fmt: skip
     command.add_argument("--size", type=int, help="scale and crop pictures to a square of so many pixels")
     command.add_argument("--n", type=int, help="how many test images, the classes in turn (default: all; evaluate: 1000)")
@@ -141,7 +142,7 @@ def read_own(options, suffixes: tuple[str, ...] = ()):
         own.check_out(Path(options.out), suffixes)
     trained_on = options.stored.data(options) if stored else ""
     if not (options.data or trained_on):
-        raise own.NetworkError("data is missing; allowed are digits, digits-rgb, mnist, cifar10, an .npz archive, a folder, "
+        raise own.NetworkError(f"data is missing; allowed are {', '.join(DATA)}, an .npz archive, a folder, "
                                "or a data set of torchvision")  # fmt: skip
     dataset, images = own.images(options.data or trained_on, options.n, size=options.size)
     own.check_options(asked, dataset, images)
