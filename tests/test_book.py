@@ -121,7 +121,7 @@ EDITION = {
     "at_equal_norm": lambda: [{"data": "mnist", "p": "1", "ours": LEAF, "crossentropy": LEAF}],
     "seeds": lambda: {"a": 3, "b": 1},
     "interval": lambda leaf: "VALUE",
-    "methods": names.METHODS, "attacks": names.ATTACKS,
+    "methods": names.labels(names.METHODS), "attacks": names.labels(names.ATTACKS),
     "cells": lambda artifact: [{"method": "ours", "attack": "bim", "eps": "0.1", "paper": 1.0, "here": LEAF, "inside": True,
                                 "difference": 1.0, "gain": 1.0, "gain_paper": 1.0}],
 }  # fmt: skip

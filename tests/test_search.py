@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from paperlib.train import Recipe
-from press.plan import experiments, settings
+from paperlib.recipe import Recipe
+from press.plan import experiments, searches, settings
 from press.run import search, zoo
 
 
@@ -58,18 +58,18 @@ def test_a_whole_search_uses_held_out_images_and_can_be_repeated(tiny, tmp_path)
 
 def test_a_wrong_search_is_refused(tiny):
     with pytest.raises(settings.ExperimentError, match="search is 'steep'; allowed are flat"):
-        search.settings("steep", "quick")
+        searches.described("steep", "quick")
     tiny["candidates"].append({"c": -1})
     with pytest.raises(settings.ExperimentError, match="c is -1"):
-        search.settings("flat", "quick")
+        searches.described("flat", "quick")
     del tiny["eps"]
     with pytest.raises(settings.ExperimentError, match="allowed are exactly"):
-        search.settings("flat", "quick")
+        searches.described("flat", "quick")
 
 
 @pytest.mark.parametrize("data", ["mnist", "cifar"])
 def test_the_paper_s_searches_have_one_budget(data):
-    one, other = (search.settings(f"{data}-{method}", "paper") for method in ("ours", "crossentropy"))
+    one, other = (searches.described(f"{data}-{method}", "paper") for method in ("ours", "crossentropy"))
     assert len(one["candidates"]) == len(other["candidates"])
     assert {key: one[key] for key in one if key != "candidates"} == {
         key: other[key] for key in other if key != "candidates"

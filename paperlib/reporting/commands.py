@@ -8,6 +8,7 @@ from pathlib import Path
 
 from paperlib import files
 from paperlib.drawings import plane as drawings
+from paperlib.names import DATA
 from paperlib.reporting import own, readers
 from paperlib.reporting.printing import print_values
 from paperlib.reporting.report import report as reported
@@ -98,7 +99,7 @@ def read_own(options, suffixes: tuple[str, ...] = ()):
         own.check_out(Path(options.out), suffixes)
     trained_on = options.stored.data(options) if stored else ""
     if not (options.data or trained_on):
-        raise own.NetworkError("data is missing; allowed are digits, digits-rgb, mnist, cifar10, an .npz archive, a folder, "
+        raise own.NetworkError(f"data is missing; allowed are {', '.join(DATA)}, an .npz archive, a folder, "
                                "or a data set of torchvision")  # fmt: skip
     dataset, images = own.images(options.data or trained_on, options.n, size=options.size)
     own.check_options(asked, dataset, images)

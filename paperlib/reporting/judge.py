@@ -2,6 +2,7 @@
 
 import argparse
 
+from paperlib.names import DATA
 from paperlib.refusal import InputError
 from paperlib.reporting.sizes import written
 
@@ -73,7 +74,7 @@ def add_own(commands, name: str, purpose: str, stored: object = None) -> argpars
     command.add_argument("--mean", type=float, nargs="+", help="subtracted from images in [0, 1]; one, or each channel's")
     command.add_argument("--std", type=float, nargs="+", help="what they are divided by then")
     command.add_argument("--average", type=int, default=1, help="passes whose mean logits a random network gives")
-    command.add_argument("--data", help="digits, digits-rgb, mnist, cifar10, an .npz archive, a folder with a folder of "
+    command.add_argument("--data", help=f"{', '.join(DATA)}, an .npz archive, a folder with a folder of "
                          "pictures a class, or a data set of torchvision by name (default: the model's)")  # fmt: skip
     command.add_argument("--size", type=int, help="scale and crop pictures to a square of so many pixels")
     command.add_argument("--n", type=int, help="how many test images, the classes in turn (default: all; evaluate: 1000)")

@@ -82,7 +82,7 @@ def published_cells(spec: Artifact, numbers: Numbers) -> list[dict]:
         return []
     name = record_of(results / f"{spec.key}.json").get("data", {}).get("name", "")
     images = findings.test_images(numbers.folder).get(name)
-    text = f"## On {names.DATA.get(name, name)}: the published edition\n\nMade as [its page](../edition.md) says"
+    text = f"## On {names.data(name).label}: the published edition\n\nMade as [its page](../edition.md) says"
     cells = [_markdown(f"published-{spec.key}", text + (f", with {images} at hand." if images else "."))]
     for number, cell in enumerate(record_of(drawn.path_of(spec.key))["cells"]):
         seen = [each for each in cell.get("outputs", []) if {"image/png", "text/html"} & each.get("data", {}).keys()]

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from paperlib.names import ATTACKS, METHODS
+from paperlib.names import ATTACKS, METHODS, labels
 from paperlib.numbers import formatted
 from press.page import claims, findings
 from press.page.library import library
@@ -22,7 +22,8 @@ def names(numbers: Numbers) -> dict[str, object]:
     }
     ledger = (settings.ROOT / "book" / "claims.yml").is_file()
     return {name: getattr(numbers, name) for name in NUMBERS} | {
-        "agreement": findings.agreement, "library": library, "interval": formatted, "methods": METHODS, "attacks": ATTACKS,
+        "agreement": findings.agreement, "library": library, "interval": formatted, "methods": labels(METHODS),
+        "attacks": labels(ATTACKS),
         "profile": numbers.profile, "alone": numbers.alone, "artifacts": artifacts,
         "claims": claims.judged(numbers) if ledger else [],
     }  # fmt: skip
