@@ -8,7 +8,6 @@ An image counts as robust at a size only if no iterate of any attack at or below
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from paperlib.attack import attack
+from paperlib.files import replacing
 from paperlib.objective import decision, right
 from paperlib.square import square
 from paperlib.state import check_batch, evaluating, reject
@@ -229,11 +229,9 @@ class _Run:
     def _write(self) -> None:
         if self.part is None:
             return
-        self.part.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.part.with_name(f".{self.part.stem}.{os.getpid()}.partial.npz")
-        np.savez(partial, done=self.done, rounds=self.rounds, broke=self.broke, broken_by=self.broken_by.numpy(),
-                 near=self.near.cpu().numpy(), margin=self.margin.cpu().numpy())  # fmt: skip
-        partial.replace(self.part)
+        with replacing(self.part) as stream:
+            np.savez(stream, done=self.done, rounds=self.rounds, broke=self.broke, broken_by=self.broken_by.numpy(),
+                     near=self.near.cpu().numpy(), margin=self.margin.cpu().numpy())  # fmt: skip
 
 
 def _cost(stage: Stage) -> float:

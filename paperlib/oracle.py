@@ -7,7 +7,6 @@ import copy
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from paperlib.files import replacing
 from paperlib.refusal import Refusal
 from paperlib.state import check_batch, reject
 
@@ -68,10 +68,8 @@ def autoattack(
             raise OracleError(f"AutoAttack is not installed; allowed is: pip install --no-deps {PACKAGE}=={VERSION}")
         flags[index] = _standard(network, x[index], y[index], eps, norm, seed)
         if part is not None:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            partial = part.with_name(f".{part.stem}.{os.getpid()}.partial.npy")
-            np.save(partial, flags[index].cpu().numpy())
-            partial.replace(part)
+            with replacing(part) as stream:
+                np.save(stream, flags[index].cpu().numpy())
     return flags
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import tqdm
 
+from paperlib.files import replacing
 from paperlib.objective import climbed
 from paperlib.state import InputError, check_batch, evaluating, input_gradient, reject
 
@@ -201,7 +202,8 @@ def surface(
         points = origin + a * u + b * v
         values.ravel()[chunk] = f(points.clamp(*clip) if clip else points).detach().double().cpu().numpy()
         if store is not None:
-            _write(store, values=values, alpha=alpha, beta=beta, fingerprint=fingerprint)
+            with replacing(Path(store)) as stream:
+                np.savez(stream, values=values, alpha=alpha, beta=beta, fingerprint=fingerprint)
     return Surface(values, alpha, beta, fingerprint)
 
 
@@ -255,13 +257,6 @@ def _stored(store: Path | None, fingerprint: str, shape: tuple[int, int]) -> np.
     reject(found != fingerprint, f"store is {store}, which holds another surface (other function, origin, directions "
            "or axes); name another file or remove it")  # fmt: skip
     return values
-
-
-def _write(store: Path, **arrays) -> None:
-    store = Path(store)
-    partial = store.with_name(f".{store.name}.partial.npz")
-    np.savez(partial, **arrays)
-    partial.replace(store)
 
 
 # The way to the boundary.
