@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from paperlib.attack import attack
 from paperlib.files import replacing
-from paperlib.objective import decision, right
+from paperlib.objective import decision, margins, right
 from paperlib.square import square
 from paperlib.state import check_batch, evaluating, reject
 
@@ -197,11 +197,9 @@ class _Run:
 
     def _remember(self, index: Tensor, found: Tensor) -> None:
         """Keep the points nearest to the boundary, as starts for the next size."""
-        for some, points in zip(index.split(self.batch), found.split(self.batch), strict=True):
-            with torch.no_grad():
-                margin = decision(self.model(points), self.y[some]).to(self.margin.dtype)
-            nearer = margin < self.margin[some]
-            self.near[some[nearer]], self.margin[some[nearer]] = points[nearer], margin[nearer]
+        margin = margins(self.model, found, self.y[index], batch=self.batch).to(self.margin.dtype)
+        nearer = margin < self.margin[index]
+        self.near[index[nearer]], self.margin[index[nearer]] = found[nearer], margin[nearer]
 
     def _left(self, e: int) -> Tensor:
         return (self.broken_by[e] == -1).nonzero()[:, 0].to(self.x.device)

@@ -19,7 +19,7 @@ from torch.func import functional_call
 from tqdm import tqdm
 
 from paperlib.files import replacing
-from paperlib.objective import climbed
+from paperlib.objective import climbed, margins
 from paperlib.state import InputError, check_batch, evaluating, input_gradient, reject
 
 PointFunction = Callable[[Float[Tensor, "n ..."]], Float[Tensor, "n"]]
@@ -304,10 +304,5 @@ def boundary_distance(
 
 def decision_function(model: Callable, y: Int[Tensor, "n"]) -> Callable:
     """S for a batch aligned with the labels ``y``, for ``boundary_distance``."""
-    from paperlib.objective import decision
-
-    def S(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
-        with evaluating(model):
-            return decision(model(x), y)
-
-    return S
+    # in one batch, as the search along a direction takes its steps
+    return lambda x: margins(model, x, y, batch=max(1, len(x)))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from paperlib import surface
 from paperlib.measures.shapes import Axis
-from paperlib.objective import SURFACES, decision
+from paperlib.objective import SURFACES, margins
 from paperlib.panels import Panel
 from paperlib.refusal import reject
 from paperlib.state import evaluating
@@ -75,8 +75,7 @@ def images_drawn(
     reject(len(index) == 0, "index is empty: there is no image that every network classifies rightly")
     if image >= 0:
         return torch.arange(image, len(x), device=x.device)
-    with torch.no_grad(), evaluating(model):
-        S = torch.cat([decision(model(a), b) for a, b in zip(x[index].split(500), y[index].split(500), strict=True)])
+    S = margins(model, x[index], y[index])
     return index[(S - S.median()).abs().argsort(stable=True)]
 
 

@@ -14,9 +14,8 @@ from paperlib.evaluation import Evaluation, evaluation
 from paperlib.intervals import Interval, auc, over_images, spearman, without_gaps
 from paperlib.measures import tables
 from paperlib.measures.tables import Flags, by_eps
-from paperlib.objective import cross_entropy, decision
+from paperlib.objective import cross_entropy, margins
 from paperlib.record import Measured
-from paperlib.state import evaluating
 from paperlib.train import Trained
 
 
@@ -155,9 +154,3 @@ def indicators(
             "distance": [of["mean"] for of in found["distance"].values()]}  # fmt: skip
     found["spearman"] = {name: spearman(of, worst) for name, of in flat.items()}
     return without_gaps(found)
-
-
-def margins(network: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
-    """S of every image."""
-    with torch.no_grad(), evaluating(network):
-        return torch.cat([decision(network(a), b) for a, b in zip(x.split(500), y.split(500), strict=True)])
