@@ -1,8 +1,10 @@
 """Accuracy under attack, and what foretells it (Tables 1 and 2)."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -152,5 +154,6 @@ def indicators(
     worst = [float(flags[name]["worst", eps].double().mean()) for name in networks]
     flat = {"magnitude": [-of["mean"] for of in found["mean"].values()],
             "distance": [of["mean"] for of in found["distance"].values()]}  # fmt: skip
-    found["spearman"] = {name: spearman(of, worst) for name, of in flat.items()}
+    ranked = {name: spearman(np.array(of), np.array(worst)) for name, of in flat.items()}
+    found["spearman"] = {name: of if math.isfinite(of) else None for name, of in ranked.items()}
     return without_gaps(found)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from paperlib import indicator as slopes
 from paperlib.evaluate import correct, survivors
-from paperlib.intervals import Interval, interval, rank_correlation
+from paperlib.intervals import Interval, interval, spearman
 from paperlib.measures.comparisons import accuracies, averages, nested
 from paperlib.measures.planes import Grid, Planes, boundary, grid_axis, images_drawn, picture, planes
 from paperlib.measures.shapes import MEASURES, Axis, Grids
@@ -160,7 +160,7 @@ def correlation(found: Mapping[str, Planes]) -> dict[str, Interval]:
     if not {"loss", "decision"} <= found.keys():
         return {}
     both = zip(found["loss"].values, found["decision"].values, strict=True)
-    return {"correlation": interval([rank_correlation(*pair) for pair in both], "")}
+    return {"correlation": interval([spearman(*pair) for pair in both], "")}
 
 
 def toy_logits(classes: int = 10, *, largest: float = 9.0, count: int = 10) -> dict[str, list[float] | float]:
