@@ -136,9 +136,8 @@ def add_indicators(taken: dict[str, PerImage], scene: Scene, index: Int[Tensor, 
 def indicators(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, h: float) -> PerImage:
     """Each image's l2 norm of J, curvature at the finite scale ``h`` and norm of the cross-entropy Hessian."""
     J = slopes.jacobian(model, x, y)
-    H = [slopes.cross_entropy_hessian(model, image).norm() for image in x]
     found = {
-        "jacobian_norm": J.flatten(1).norm(dim=1), "hessian_ce_norm": torch.stack(H),
+        "jacobian_norm": J.flatten(1).norm(dim=1), "hessian_ce_norm": slopes.cross_entropy_hessian_norm(model, x),
         "curvature": slopes.curvature_at_scale(model, x, y, h=h),
     }  # fmt: skip
     return {name: values.double().cpu().numpy() for name, values in found.items()}

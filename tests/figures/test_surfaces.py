@@ -152,6 +152,16 @@ def test_indicators_of_a_linear_network():
     assert found["hessian_ce_norm"] == pytest.approx(25 * p * (1 - p))
 
 
+def test_the_norm_of_the_losss_hessian_is_exact_in_single_precision():
+    # a sum of 614,656 squares in single precision would be off by 1e-5
+    W = 0.02 * torch.randn(2, 784, generator=torch.Generator().manual_seed(0))
+    model, x = linear(W), images(3, (1, 28, 28), dtype=torch.float32)
+    found = measures.indicators(model, x, torch.zeros(3, dtype=torch.long), h=0.1)
+    p = model(x).double().softmax(1).detach()[:, 0].numpy()
+    squared = float((W[0] - W[1]).double().square().sum())
+    assert found["hessian_ce_norm"] == pytest.approx(squared * p * (1 - p), rel=1e-6)
+
+
 def test_the_toy_of_ten_logits():
     found = measures.toy_logits()
     assert found["margin"] == pytest.approx(list(range(-9, 10, 2)))
