@@ -6,7 +6,6 @@ An image counts as robust at a size only if no iterate of any attack at or below
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from paperlib.attack import attack
 from paperlib.files import replacing
+from paperlib.fingerprint import tensors_digest
 from paperlib.objective import decision, margins, right
 from paperlib.square import square
 from paperlib.state import check_batch, evaluating, reject
@@ -212,10 +212,8 @@ class _Run:
 
     def _key(self, Z: Tensor, of: str) -> str:
         stages = [asdict(stage) for stage in self.cascade]
-        digest = hashlib.sha256(json.dumps([self.eps, self.norm, stages, self.enough, self.seed, of]).encode())
-        for part in (self.x, self.y, Z.argmax(1)):
-            digest.update(part.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        words = [self.eps, self.norm, stages, self.enough, self.seed, of]
+        return tensors_digest(words, self.x, self.y, Z.argmax(1))[:16]
 
     def _read(self) -> None:
         with np.load(self.part, allow_pickle=False) as kept:

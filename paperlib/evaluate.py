@@ -3,8 +3,6 @@
 Accuracies are percentages; intervals are Wilson's, 95 %.
 """
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from tqdm import tqdm
 
 from paperlib.attack import ATTACKS, apgd, attack
 from paperlib.files import replacing
+from paperlib.fingerprint import tensors_digest
 from paperlib.intervals import accuracy
 from paperlib.objective import right
 from paperlib.state import check_batch, evaluating, reject
@@ -92,11 +91,8 @@ def pgd_step(eps: float, steps: int) -> float:
 
 
 def _fingerprint(settings: tuple, x: Tensor, y: Tensor, clean: Tensor, generator: torch.Generator | None) -> str:
-    digest = hashlib.sha256(json.dumps(settings).encode())
     state = torch.empty(0) if generator is None else generator.get_state()
-    for part in (x, y, clean, state):
-        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return tensors_digest(settings, x, y, clean, state)[:16]
 
 
 def _kept(part: Path | None, generator: torch.Generator | None, device) -> dict:

@@ -4,8 +4,6 @@ The package ``pyautoattack`` is optional; nothing else needs it, and it is insta
 """
 
 import copy
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from paperlib.files import replacing
+from paperlib.fingerprint import tensors_digest
 from paperlib.refusal import Refusal
 from paperlib.state import check_batch, reject
 
@@ -92,7 +91,4 @@ def _standard(network, x: Tensor, y: Tensor, eps: float, norm: str, seed: int) -
 
 
 def _key(x: Tensor, y: Tensor, eps: float, norm: str, seed: int, of: str) -> str:
-    digest = hashlib.sha256(json.dumps([VERSION, eps, norm, seed, of]).encode())
-    for tensor in (x, y):
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return tensors_digest([VERSION, eps, norm, seed, of], x, y)[:16]

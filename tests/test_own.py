@@ -271,7 +271,7 @@ def test_a_plane_moves_no_pixel_by_more_than_eps_along_the_gradient(monkeypatch)
 @pytest.mark.parametrize("suffix", own.PICTURES)
 def test_every_picture_that_is_allowed_can_be_written(tmp_path, suffix):
     axis = np.linspace(-1, 1, 3)
-    plane = surface.Surface(axis[:, None] + axis, axis, axis, "")
+    plane = surface.Surface(axis[:, None] + axis, axis, axis)
     path = tmp_path / f"s{suffix}"
     plane_drawings.save_plane(plane, path, objective="decision")
     # each kind of file by how it begins

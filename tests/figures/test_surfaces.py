@@ -2,7 +2,9 @@
 
 import math
 import re
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,8 +43,9 @@ PAIR = {"natural": network(2.0), "robust": network(1.0)}
 
 def measured(networks=PAIR, **changes) -> Measured:
     """A measurement with the notebook's defaults, and changes."""
-    parameters = DEFAULTS | {"device": "cpu", "images": 5, "attacked": 8, "attack_steps": 2} | changes
-    return measures.measure(networks, **{name: parameters[name] for name in TAKEN})
+    with tempfile.TemporaryDirectory() as store:
+        parameters = DEFAULTS | {"device": "cpu", "images": 5, "attacked": 8, "attack_steps": 2, "store": Path(store)}
+        return measures.measure(networks, **{name: (parameters | changes)[name] for name in TAKEN})
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +61,8 @@ def as_record(found: Measured, networks=PAIR, **changes) -> Record:
                   found.arrays)  # fmt: skip
 
 
-def test_what_measuring_takes_are_the_notebook_s_parameters_and_a_device():
-    assert {*TAKEN} - {*DEFAULTS} == {"device"}
+def test_what_measuring_takes_are_the_notebook_s_parameters_a_device_and_a_store():
+    assert {*TAKEN} - {*DEFAULTS} == {"device", "store"}
     assert {*DEFAULTS} - {*TAKEN} == {*experiments.PIPELINE_PARAMETERS, "columns", "view"}
 
 
