@@ -6,9 +6,7 @@ An image counts as robust at a size only if no iterate of any attack at or below
 """
 
 import hashlib
-import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +18,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from paperlib.attack import attack
-from paperlib.objective import decision, right
+from paperlib.files import replacing
+from paperlib.fingerprint import tensors_digest
+from paperlib.objective import decision, margins, right
 from paperlib.square import square
 from paperlib.state import check_batch, evaluating, reject
 
@@ -197,11 +197,9 @@ class _Run:
 
     def _remember(self, index: Tensor, found: Tensor) -> None:
         """Keep the points nearest to the boundary, as starts for the next size."""
-        for some, points in zip(index.split(self.batch), found.split(self.batch), strict=True):
-            with torch.no_grad():
-                margin = decision(self.model(points), self.y[some]).to(self.margin.dtype)
-            nearer = margin < self.margin[some]
-            self.near[some[nearer]], self.margin[some[nearer]] = points[nearer], margin[nearer]
+        margin = margins(self.model, found, self.y[index], batch=self.batch).to(self.margin.dtype)
+        nearer = margin < self.margin[index]
+        self.near[index[nearer]], self.margin[index[nearer]] = found[nearer], margin[nearer]
 
     def _left(self, e: int) -> Tensor:
         return (self.broken_by[e] == -1).nonzero()[:, 0].to(self.x.device)
@@ -214,10 +212,8 @@ class _Run:
 
     def _key(self, Z: Tensor, of: str) -> str:
         stages = [asdict(stage) for stage in self.cascade]
-        digest = hashlib.sha256(json.dumps([self.eps, self.norm, stages, self.enough, self.seed, of]).encode())
-        for part in (self.x, self.y, Z.argmax(1)):
-            digest.update(part.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        words = [self.eps, self.norm, stages, self.enough, self.seed, of]
+        return tensors_digest(words, self.x, self.y, Z.argmax(1))[:16]
 
     def _read(self) -> None:
         with np.load(self.part, allow_pickle=False) as kept:
@@ -229,11 +225,9 @@ class _Run:
     def _write(self) -> None:
         if self.part is None:
             return
-        self.part.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.part.with_name(f".{self.part.stem}.{os.getpid()}.partial.npz")
-        np.savez(partial, done=self.done, rounds=self.rounds, broke=self.broke, broken_by=self.broken_by.numpy(),
-                 near=self.near.cpu().numpy(), margin=self.margin.cpu().numpy())  # fmt: skip
-        partial.replace(self.part)
+        with replacing(self.part) as stream:
+            np.savez(stream, done=self.done, rounds=self.rounds, broke=self.broke, broken_by=self.broken_by.numpy(),
+                     near=self.near.cpu().numpy(), margin=self.margin.cpu().numpy())  # fmt: skip
 
 
 def _cost(stage: Stage) -> float:

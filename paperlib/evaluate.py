@@ -3,9 +3,6 @@
 Accuracies are percentages; intervals are Wilson's, 95 %.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from paperlib.attack import ATTACKS, apgd, attack
+from paperlib.files import replacing
+from paperlib.fingerprint import tensors_digest
 from paperlib.intervals import accuracy
 from paperlib.objective import right
 from paperlib.state import check_batch, evaluating, reject
@@ -92,11 +91,8 @@ def pgd_step(eps: float, steps: int) -> float:
 
 
 def _fingerprint(settings: tuple, x: Tensor, y: Tensor, clean: Tensor, generator: torch.Generator | None) -> str:
-    digest = hashlib.sha256(json.dumps(settings).encode())
     state = torch.empty(0) if generator is None else generator.get_state()
-    for part in (x, y, clean, state):
-        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return tensors_digest(settings, x, y, clean, state)[:16]
 
 
 def _kept(part: Path | None, generator: torch.Generator | None, device) -> dict:
@@ -114,13 +110,10 @@ def _kept(part: Path | None, generator: torch.Generator | None, device) -> dict:
 def _keep(part: Path | None, flags: dict, generator: torch.Generator | None) -> None:
     if part is None:
         return
-    part.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"{attack}/{size!r}": flag.cpu().numpy() for (attack, size), flag in flags.items()}
     state = {} if generator is None else {"generator": generator.get_state().numpy()}
-    # of this process: two may evaluate the same network
-    partial = part.with_name(f".{part.name}.{os.getpid()}.partial.npz")
-    np.savez(partial, **arrays, **state)
-    partial.replace(part)
+    with replacing(part) as stream:
+        np.savez(stream, **arrays, **state)
 
 
 def survivors(model, x, y, unbroken: Bool[Tensor, "n"], *, eps, steps, restarts, generator, batch=500) -> Bool[Tensor, "n"]:

@@ -15,6 +15,14 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def tensors_digest(words: object, *tensors) -> str:
+    """SHA-256 of JSON values and of tensors' bytes."""
+    found = hashlib.sha256(json.dumps(words).encode())
+    for tensor in tensors:
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
 def modules(source: str) -> list[str]:
     """The modules of paperlib that Python source uses, directly or through another, in alphabetical order."""
     found, ahead = set(), _imported(source)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from paperlib.objective import cross_entropy, decision
+from paperlib.objective import cross_entropy, decision, margins
 from paperlib.state import check_batch, evaluating, input_gradient, reject
 
 
@@ -167,9 +167,7 @@ def report(
     of the cross-entropy's gradient; ``linear_distance``: ``S / |J|_1``, the l-infinity distance to the boundary if S were
     affine; ``linear_robust``: whether that exceeds ``eps``. J = 0 says nothing: both are NaN there.
     """
-    with torch.no_grad(), evaluating(model):
-        S = torch.cat([decision(model(a), b) for a, b in zip(x.split(500), y.split(500), strict=True)])
-    J = norms(jacobian(model, x, y))
+    S, J = margins(model, x, y), norms(jacobian(model, x, y))
     distance = torch.where(J["l1"] == 0, torch.nan, S / J["l1"].clamp_min(1e-30))
     return {
         "S": S, "mean_J": J["mean"], "l1_J": J["l1"], "l2_J": J["l2"],
@@ -204,11 +202,9 @@ def noise_spread(
     reject(draws < 2, f"draws is {draws}; allowed is at least 2")
     check_batch(x, y)
     values = []
-    with torch.no_grad(), evaluating(model):
-        for _ in range(draws):
-            noise = size * (torch.rand(x.shape, generator=generator, dtype=x.dtype) * 2 - 1).to(x.device)
-            parts = zip((x + noise).split(500), y.split(500), strict=True)
-            values.append(torch.cat([decision(model(a), b) for a, b in parts]))
+    for _ in range(draws):
+        noise = size * (torch.rand(x.shape, generator=generator, dtype=x.dtype) * 2 - 1).to(x.device)
+        values.append(margins(model, x + noise, y))
     return torch.stack(values).std(0)
 
 

@@ -1,6 +1,6 @@
 """The scalar functions of the logits (Eq. 2 and Eq. 3); everything else climbs, draws or differentiates them.
 
-Every function maps logits ``Z`` of shape ``(n, K)`` and integer labels ``(n,)`` to one value per example.
+Every function but ``margins`` maps logits ``Z`` of shape ``(n, K)`` and integer labels ``(n,)`` to one value per example.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from paperlib.state import InputError
+from paperlib.state import InputError, evaluating
 
 Logits = Float[Tensor, "n K"]
 Labels = Int[Tensor, "n"]
@@ -21,6 +21,15 @@ def decision(Z: Logits, y: Labels) -> Values:
     """S = Z_t - max_{i != t} Z_i (Eq. 2): positive where the prediction is right, zero on the boundary."""
     is_true = F.one_hot(y, Z.shape[1]).bool()
     return Z[is_true] - Z.masked_fill(is_true, -torch.inf).amax(dim=1)
+
+
+def margins(model: Callable, x: Float[Tensor, "n c h w"], y: Labels, *, batch: int = 500) -> Values:
+    """S of a network at every image, at most ``batch`` images at a time, without gradients; the network is left as it was.
+
+    The images are taken as they are, for noise may lead them out of [0, 1].
+    """
+    with torch.no_grad(), evaluating(model):
+        return torch.cat([decision(model(a), b) for a, b in zip(x.split(batch), y.split(batch), strict=True)])
 
 
 def right(Z: Logits, y: Labels) -> Bool[Tensor, "n"]:

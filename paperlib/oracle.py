@@ -4,10 +4,7 @@ The package ``pyautoattack`` is optional; nothing else needs it, and it is insta
 """
 
 import copy
-import hashlib
-import json
 import math
-import os
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from paperlib.files import replacing
+from paperlib.fingerprint import tensors_digest
 from paperlib.refusal import Refusal
 from paperlib.state import check_batch, reject
 
@@ -68,10 +67,8 @@ def autoattack(
             raise OracleError(f"AutoAttack is not installed; allowed is: pip install --no-deps {PACKAGE}=={VERSION}")
         flags[index] = _standard(network, x[index], y[index], eps, norm, seed)
         if part is not None:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            partial = part.with_name(f".{part.stem}.{os.getpid()}.partial.npy")
-            np.save(partial, flags[index].cpu().numpy())
-            partial.replace(part)
+            with replacing(part) as stream:
+                np.save(stream, flags[index].cpu().numpy())
     return flags
 
 
@@ -94,7 +91,4 @@ def _standard(network, x: Tensor, y: Tensor, eps: float, norm: str, seed: int) -
 
 
 def _key(x: Tensor, y: Tensor, eps: float, norm: str, seed: int, of: str) -> str:
-    digest = hashlib.sha256(json.dumps([VERSION, eps, norm, seed, of]).encode())
-    for tensor in (x, y):
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return tensors_digest([VERSION, eps, norm, seed, of], x, y)[:16]

@@ -4,12 +4,10 @@ The origin may be an image or a network's parameters; ``input_function`` and ``p
 of one point that ``surface()`` evaluates on the plane o + alpha u + beta v.
 """
 
-import hashlib
-import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -18,11 +16,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import tqdm
 
-from paperlib.objective import climbed
-from paperlib.state import InputError, check_batch, evaluating, input_gradient, reject
+from paperlib.files import replacing
+from paperlib.fingerprint import tensors_digest
+from paperlib.objective import climbed, margins
+from paperlib.state import check_batch, evaluating, input_gradient, reject
 
 PointFunction = Callable[[Float[Tensor, "n ..."]], Float[Tensor, "n"]]
 DIRECTIONS = ("random", "adversarial")
+# between two writes of what is done
+SECONDS = 10
 
 
 # Directions. All of one plot are brought to the same norm, or the picture shows the norms instead of the network.
@@ -157,12 +159,11 @@ def parameter_function(
 
 @dataclass(frozen=True)
 class Surface:
-    """Values on the grid, rows beta, columns alpha; NaN where not computed yet."""
+    """Values on the grid, rows beta, columns alpha."""
 
     values: Float[np.ndarray, "beta alpha"]
     alpha: Float[np.ndarray, "alpha"]
     beta: Float[np.ndarray, "beta"]
-    fingerprint: str
 
 
 def surface(
@@ -181,28 +182,22 @@ def surface(
 ) -> Surface:
     """F(alpha, beta) = f(o + alpha u + beta v) (Eq. 1) on the whole grid, at most ``batch`` points at a time.
 
-    ``clip`` keeps the points in a box, (0, 1) for images. With ``store`` (an ``.npz``) every batch is written down, and
-    an interrupted surface goes on where it stopped; ``of`` says what ``f`` is (objective and hash of the weights), so
-    that the store of another function is not taken for it. Raises ValueError if the directions are not shaped like the
-    origin, or if the stored surface is another one.
+    ``clip`` keeps the points in a box, (0, 1) for images. With ``store`` (a folder) what is done is written down every few
+    seconds, under a hash of origin, directions, axes and ``of`` (what ``f`` is: objective, network and code), and an
+    interrupted surface goes on there. Raises ValueError if the directions are not shaped like the origin.
     """
     reject(u.shape != origin.shape or v.shape != origin.shape, f"directions have shapes {tuple(u.shape)} and "
            f"{tuple(v.shape)}; allowed is the origin's, {tuple(origin.shape)}")  # fmt: skip
     reject(batch < 1, f"batch is {batch}; allowed is at least 1")
     alpha, beta = np.asarray(alpha, dtype=float), np.asarray(beta, dtype=float)
-    fingerprint = _fingerprint(origin, u, v, alpha, beta, clip, of)
-    values = _stored(store, fingerprint, (len(beta), len(alpha)))
-    todo = np.flatnonzero(np.isnan(values.ravel()))
-    for chunk in tqdm(np.split(todo, range(batch, len(todo), batch)), disable=not progress, desc="surface"):
-        if len(chunk) == 0:
-            continue
-        rows, columns = np.unravel_index(chunk, values.shape)
-        a, b = (_column(t, origin) for t in (alpha[columns], beta[rows]))
-        points = origin + a * u + b * v
-        values.ravel()[chunk] = f(points.clamp(*clip) if clip else points).detach().double().cpu().numpy()
-        if store is not None:
-            _write(store, values=values, alpha=alpha, beta=beta, fingerprint=fingerprint)
-    return Surface(values, alpha, beta, fingerprint)
+    a, b = (_column(t, origin) for t in (alpha, beta))
+
+    def at(row: Int[Tensor, "m"], column: Int[Tensor, "m"]) -> Float[Tensor, "m"]:
+        points = origin + a[column] * u + b[row] * v
+        return f(points.clamp(*clip) if clip else points)
+
+    part = _part(store, [clip, of], origin, u, v, alpha, beta)
+    return Surface(_filled(at, (len(beta), len(alpha)), batch, part, progress), alpha, beta)
 
 
 def surfaces(
@@ -215,19 +210,22 @@ def surfaces(
     objective: Callable,
     alpha: Float[np.ndarray, "alpha"],
     beta: Float[np.ndarray, "beta"],
-    clip: tuple[float, float] | None = (0.0, 1.0),
     batch: int = 256,
+    store: Path | None = None,
+    of: str = "",
 ) -> Float[np.ndarray, "n beta alpha"]:
-    """The objective around many images, each on its own plane, on one common grid (Eq. 1)."""
+    """The objective around many images, each on its own plane within [0, 1], on one common grid (Eq. 1); ``store`` and
+    ``of`` as in ``surface``."""
     check_batch(x, y)
-    a, b = (_column(np.asarray(t, dtype=float), x[0]) for t in (alpha, beta))
-    cells = torch.cartesian_prod(*(torch.arange(len(t), device=x.device) for t in (x, b, a)))
-    parts = []
+    alpha, beta = np.asarray(alpha, dtype=float), np.asarray(beta, dtype=float)
+    a, b = (_column(t, x[0]) for t in (alpha, beta))
+
+    def at(i: Int[Tensor, "m"], row: Int[Tensor, "m"], column: Int[Tensor, "m"]) -> Float[Tensor, "m"]:
+        return objective(model((x[i] + a[column] * u[i] + b[row] * v[i]).clamp(0, 1)), y[i])
+
+    part = _part(store, [of], x, y, u, v, alpha, beta)
     with torch.no_grad(), evaluating(model):
-        for i, row, column in (chunk.T for chunk in cells.split(batch)):
-            points = x[i] + a[column] * u[i] + b[row] * v[i]
-            parts.append(objective(model(points.clamp(*clip) if clip else points), y[i]).double().cpu())
-    return torch.cat(parts).view(len(x), len(b), len(a)).numpy()
+        return _filled(at, (len(x), len(beta), len(alpha)), batch, part)
 
 
 def _column(coordinates: np.ndarray, origin: Tensor) -> Tensor:
@@ -235,33 +233,44 @@ def _column(coordinates: np.ndarray, origin: Tensor) -> Tensor:
     return column.view(-1, *[1] * origin.ndim)
 
 
-def _fingerprint(origin: Tensor, u: Tensor, v: Tensor, alpha: np.ndarray, beta: np.ndarray, clip, of: str) -> str:
-    digest = hashlib.sha256(json.dumps([clip, of]).encode())
-    for part in (origin, u, v):
-        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
-    for axis in (alpha, beta):
-        digest.update(axis.tobytes())
-    return digest.hexdigest()
+def _part(store: Path | None, words: list, *parts: Tensor | np.ndarray) -> Path | None:
+    """Where a surface of these tensors and axes is kept."""
+    return None if store is None else Path(store) / f"surface-{tensors_digest(words, *map(torch.as_tensor, parts))[:16]}.npz"
 
 
-def _stored(store: Path | None, fingerprint: str, shape: tuple[int, int]) -> np.ndarray:
-    if store is None or not Path(store).exists():
-        return np.full(shape, np.nan)
+def _filled(
+    at: Callable, shape: tuple[int, ...], batch: int, part: Path | None, progress: bool = False
+) -> Float[np.ndarray, "..."]:
+    """The values ``at`` all indices of a grid, at most ``batch`` at a time; those that an interrupted call left in the file
+    ``part`` are not computed again."""
+    values, kept = _kept(part, shape), time.monotonic()
+    todo = np.flatnonzero(np.isnan(values))
     try:
-        with np.load(store, allow_pickle=False) as archive:
-            found, values = str(archive["fingerprint"]), archive["values"].copy()
-    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
-        raise InputError(f"store is {store}, which is no surface ({error}); name another file") from error
-    reject(found != fingerprint, f"store is {store}, which holds another surface (other function, origin, directions "
-           "or axes); name another file or remove it")  # fmt: skip
+        for cells in tqdm(np.split(todo, range(batch, len(todo), batch)), disable=not progress, desc="surface"):
+            if len(cells):
+                found = at(*(torch.from_numpy(index) for index in np.unravel_index(cells, shape)))
+                values.ravel()[cells] = found.detach().double().cpu().numpy()
+            if time.monotonic() - kept > SECONDS:
+                _keep(part, values)
+                kept = time.monotonic()
+    finally:
+        # also when interrupted
+        _keep(part, values)
     return values
 
 
-def _write(store: Path, **arrays) -> None:
-    store = Path(store)
-    partial = store.with_name(f".{store.name}.partial.npz")
-    np.savez(partial, **arrays)
-    partial.replace(store)
+def _kept(part: Path | None, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    """The values that an interrupted call left, NaN where there are none yet."""
+    if part is None or not part.exists():
+        return np.full(shape, np.nan)
+    with np.load(part, allow_pickle=False) as archive:
+        return archive["values"]
+
+
+def _keep(part: Path | None, values: Float[np.ndarray, "..."]) -> None:
+    if part is not None:
+        with replacing(part) as stream:
+            np.savez(stream, values=values)
 
 
 # The way to the boundary.
@@ -309,10 +318,5 @@ def boundary_distance(
 
 def decision_function(model: Callable, y: Int[Tensor, "n"]) -> Callable:
     """S for a batch aligned with the labels ``y``, for ``boundary_distance``."""
-    from paperlib.objective import decision
-
-    def S(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
-        with evaluating(model):
-            return decision(model(x), y)
-
-    return S
+    # in one batch, as the search along a direction takes its steps
+    return lambda x: margins(model, x, y, batch=max(1, len(x)))

@@ -12,11 +12,22 @@ from paperlib.intervals import accuracy
 
 def test_rank_correlation():
     x = np.array([3.0, 1.0, 2.0, 5.0])
-    assert intervals.rank_correlation(x, np.exp(x)) == pytest.approx(1)
-    assert intervals.rank_correlation(x, -(x**3)) == pytest.approx(-1)
+    assert intervals.spearman(x, np.exp(x)) == pytest.approx(1)
+    assert intervals.spearman(x, -(x**3)) == pytest.approx(-1)
     # ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4
-    assert intervals.rank_correlation(np.array([0.0, 1, 1, 2]), np.arange(4.0)) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
-    assert math.isnan(intervals.rank_correlation(np.ones(4), x))
+    assert intervals.spearman(np.array([0.0, 1, 1, 2]), np.arange(4.0)) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
+    assert math.isnan(intervals.spearman(np.ones(4), x)) and math.isnan(intervals.spearman(x, np.ones(4)))
+    # grids count cell by cell, and two points suffice
+    assert intervals.spearman(x.reshape(2, 2), -x.reshape(2, 2)) == pytest.approx(-1)
+    assert intervals.spearman(np.array([0.0, 1.0]), np.array([5.0, 3.0])) == pytest.approx(-1)
+
+
+def test_no_rounding_error_decides_a_rank_correlation():
+    order = np.arange(5.0)
+    # squared differences of the ranks sum up to 4, and 1 - 6 * 4 / (5 * 24) is 0.8
+    for swapped in ([1, 0, 3, 2, 4], [1, 0, 2, 4, 3], [0, 2, 1, 4, 3]):
+        assert intervals.spearman(order, np.array(swapped, dtype=float)) == 0.8
+    assert intervals.spearman(order, order) == 1.0
 
 
 def test_an_interval_is_in_percent_unless_a_unit_is_named():

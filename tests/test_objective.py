@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from toys import images, relu_network
 
 from paperlib import objective
 
@@ -17,6 +18,17 @@ def test_decision_is_the_true_logit_minus_the_largest_other():
 
 def test_decision_is_zero_on_a_tie():
     assert objective.decision(torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([0])).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 6, 500])
+def test_margins_are_the_decision_of_every_image_in_its_place(batch):
+    network, x = relu_network(), images(5)
+    # noise leads pixels out of [0, 1]
+    x[0] += 3
+    y = torch.tensor([0, 1, 2, 3, 0])
+    found = objective.margins(network, x, y, batch=batch)
+    assert found.tolist() == pytest.approx(objective.decision(network(x), y).tolist(), rel=1e-12)
+    assert not found.requires_grad
 
 
 def test_cross_entropy_is_one_value_per_example():

@@ -37,6 +37,7 @@ LOOKS = {
     "jacobian": lambda m, x, y: indicator.jacobian(m, x, y),
     "hessian": lambda m, x, y: indicator.hessian(m, x[0], 1),
     "cross-entropy hessian": lambda m, x, y: indicator.cross_entropy_hessian(m, x[0]),
+    "margins": lambda m, x, y: objective.margins(m, x, y, batch=2),
     "report": lambda m, x, y: indicator.report(m, x, y, eps=0.1),
     "direction": lambda m, x, y: surface.adversarial_direction(m, x, y, objective="least_likely", norm="l2"),
     "surface": plane,

@@ -91,21 +91,50 @@ def counted(f, calls: list, stop_after: int | None = None):
 
 def test_an_interrupted_surface_goes_on_where_it_stopped(tmp_path):
     x, u, v = plane()
-    store, f = tmp_path / "plane.npz", surface.input_function(relu_network(), 1, decision)
-    options = {"alpha": ALPHA, "beta": BETA, "batch": 5, "store": store}
+    f = surface.input_function(relu_network(), 1, decision)
+    options = {"alpha": ALPHA, "beta": BETA, "batch": 5, "store": tmp_path}
     before, after, again = [], [], []
     with pytest.raises(Interrupted):
         surface.surface(counted(f, before, stop_after=3), x, u, v, **options)
-    with np.load(store) as archive:
+    (part,) = tmp_path.iterdir()
+    with np.load(part) as archive:
         assert int(np.isnan(archive["values"]).sum()) == 28 - 15
     found = surface.surface(counted(f, after), x, u, v, **options)
     points = torch.cat(before + after).flatten(1)
     assert len(points) == len(points.unique(dim=0)) == 28
-    whole = surface.surface(f, x, u, v, alpha=ALPHA, beta=BETA)
-    assert np.allclose(found.values, whole.values, rtol=0, atol=1e-12)
+    whole = surface.surface(f, x, u, v, alpha=ALPHA, beta=BETA, batch=5)
+    assert np.array_equal(found.values, whole.values)
     finished = surface.surface(counted(f, again), x, u, v, **options)
     assert again == [] and np.array_equal(finished.values, found.values)
-    assert [path.name for path in tmp_path.iterdir()] == ["plane.npz"]
+    assert list(tmp_path.iterdir()) == [part]
+
+
+def test_interrupted_surfaces_of_many_images_go_on_where_they_stopped(tmp_path):
+    model, x = relu_network(), images(3)
+    y = labels_of(model, x)
+    u, v = surface.input_plane(model, x, y, direction="random", generator=seeded())
+    options = {"objective": decision, "alpha": ALPHA, "beta": BETA, "batch": 10}
+    before, after = [], []
+    with pytest.raises(Interrupted):
+        surface.surfaces(counted(model, before, stop_after=4), x, y, u, v, store=tmp_path, **options)
+    found = surface.surfaces(counted(model, after), x, y, u, v, store=tmp_path, **options)
+    assert (len(before), len(after)) == (4, 5) and len(list(tmp_path.iterdir())) == 1
+    assert np.array_equal(found, surface.surfaces(model, x, y, u, v, **options))
+
+
+def test_what_is_done_is_written_down_while_a_surface_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(surface, "SECONDS", 0)
+    x, u, v = plane()
+    left = []
+
+    def f(points):
+        for part in tmp_path.iterdir():
+            with np.load(part) as archive:
+                left.append(int(np.isnan(archive["values"]).sum()))
+        return points.flatten(1).sum(1)
+
+    surface.surface(f, x, u, v, alpha=ALPHA, beta=BETA, batch=7, store=tmp_path)
+    assert left == [21, 14, 7]
 
 
 @pytest.mark.parametrize(
@@ -114,33 +143,15 @@ def test_an_interrupted_surface_goes_on_where_it_stopped(tmp_path):
      {"u": 1.0}, {"v": -1.0}],
     ids=lambda changes: next(iter(changes)),
 )  # fmt: skip
-def test_a_store_of_another_surface_is_refused(tmp_path, changes):
+def test_another_surface_has_a_file_of_its_own(tmp_path, changes):
     x, u, v = plane()
-    store, f = tmp_path / "plane.npz", surface.input_function(relu_network(), 1, decision)
-    arguments = {"origin": x, "u": u, "v": v, "alpha": ALPHA, "beta": BETA, "store": store, "of": "weights"}
-    surface.surface(f, **arguments)
-    content = store.read_bytes()
-    moved = {key: arguments[key] + 1 if key in ("origin", "u", "v") else value for key, value in changes.items()}
-    with pytest.raises(ValueError) as caught:
-        surface.surface(f, **arguments | moved)
-    assert str(caught.value) == (
-        f"store is {store}, which holds another surface (other function, origin, directions or axes); name another "
-        "file or remove it"
-    )
-    assert store.read_bytes() == content
-
-
-@pytest.mark.parametrize("content", ["archive", "noise"])
-def test_a_store_that_is_no_surface_is_refused(tmp_path, content):
-    x, u, v = plane()
-    store = tmp_path / "foreign.npz"
-    if content == "archive":
-        np.savez(store, x_train=np.zeros(3))
-    else:
-        store.write_bytes(b"PK\x03\x04 not an archive")
-    with pytest.raises(ValueError, match="foreign.npz.*no surface"):
-        surface.surface(surface.input_function(relu_network(), 1, decision), x, u, v, alpha=ALPHA, beta=BETA, store=store)
-    assert store.exists()
+    f = surface.input_function(relu_network(), 1, decision)
+    arguments = {"origin": x, "u": u, "v": v, "alpha": ALPHA, "beta": BETA, "of": "weights"}
+    surface.surface(f, **arguments, store=tmp_path)
+    moved = arguments | {key: arguments[key] + 1 if key in ("origin", "u", "v") else of for key, of in changes.items()}
+    found = surface.surface(f, **moved, store=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert np.array_equal(found.values, surface.surface(f, **moved).values)
 
 
 # Parameter space.

@@ -1,13 +1,17 @@
 """One plane as a picture file."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 from paperlib.drawings import maps, style
+from paperlib.files import replacing
 
 
-def save_plane(plane, path, *, objective: str, pixel_scale: int = 1, blind: bool = False):
-    """One ``surface.Surface`` around an image as a picture file (axes in 1/``pixel_scale``); returns ``path``.
+def save_plane(plane, path: Path, *, objective: str, pixel_scale: int = 1, blind: bool = False) -> None:
+    """One ``surface.Surface`` around an image as a picture file (axes in 1/``pixel_scale``), of the kind that its name ends
+    in and in one piece.
 
     ``blind``: the gradient at the image is zero, and alpha runs along random signs.
     """
@@ -26,6 +30,7 @@ def save_plane(plane, path, *, objective: str, pixel_scale: int = 1, blind: bool
         along = "random signs, for ∇S = 0 here" if blind else "−sign ∇S"
         ax.set(xlabel=f"α, along {along} ({unit})", ylabel=f"β, along random signs ({unit})", aspect="equal")
         maps.bar(figure, bar, objective, scale)
-        figure.savefig(path, metadata={"Software": None} if str(path).endswith(".png") else None)
+        kind = path.suffix[1:].lower()
+        with replacing(path) as stream:
+            figure.savefig(stream, format=kind, metadata={"Software": None} if kind == "png" else None)
         plt.close(figure)
-    return path

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from paperlib import evaluate, indicator, surface
 from paperlib.model import softened
-from paperlib.objective import decision
+from paperlib.objective import margins
 from paperlib.record import Measured
 from paperlib.train import Trained
 
@@ -52,8 +52,7 @@ def slice_of(
     u = surface.adversarial_direction(network, x, y)[0].double()
     t = torch.linspace(-extent, extent, steps, dtype=torch.float64, device=x.device)
     S, slope, second = indicator.slice_derivatives(smooth, x[0].double(), int(y), u, t)
-    with torch.no_grad():
-        relu = decision(network(x + t.float().view(-1, 1, 1, 1) * u.float()), y.expand(steps)).double()
+    relu = margins(network, x + t.float().view(-1, 1, 1, 1) * u.float(), y.expand(steps), batch=steps).double()
     return Slice(u, t, S, slope, second, relu)
 
 

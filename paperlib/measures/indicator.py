@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from paperlib import indicator, intervals, surface
+from paperlib import indicator, intervals
 from paperlib.intervals import Interval, over_images
 from paperlib.model import softened
+from paperlib.objective import margins
 from paperlib.record import Measured
 from paperlib.state import evaluating
 from paperlib.train import Trained
@@ -64,7 +65,7 @@ def derivatives(
     smooth, at, label = softened(network, beta), x[few[:1]], y[few[:1]]
     first, spectra = hessians(network, smooth, x[few], y[few])
     generator = torch.Generator().manual_seed(seed)
-    margin = float(surface.decision_function(smooth, label)(at).detach())
+    margin = float(margins(smooth, at, label))
     terms = indicator.bound(indicator.jacobian(smooth, at, label), first["hessian"], eps=eps)
     return Derivatives(
         J=indicator.jacobian(network, x, y),

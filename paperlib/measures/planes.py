@@ -3,15 +3,17 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from paperlib import surface
+from paperlib import fingerprint, surface
 from paperlib.measures.shapes import Axis
-from paperlib.objective import SURFACES, decision
+from paperlib.objective import SURFACES, margins
 from paperlib.panels import Panel
 from paperlib.refusal import reject
 from paperlib.state import evaluating
@@ -20,12 +22,14 @@ from paperlib.state import evaluating
 @dataclass(frozen=True)
 class Grid:
     """Where surfaces are taken: the points of both axes by space, the length of a step in input space on the [0, 1] scale
-    (in parameter space it is the filters' norm), the ``seed`` of random directions, and how many ``pairs`` of them."""
+    (in parameter space it is the filters' norm), the ``seed`` of random directions, how many ``pairs`` of them, and the
+    folder where surfaces are kept on their way (None: nowhere)."""
 
     axes: dict[str, Axis]
     unit: float
     seed: int
     pairs: int = 1
+    store: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -47,22 +51,39 @@ def grid_axis(extent: float, steps: int) -> Axis:
 def planes(panel: Panel, model: nn.Module, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], grid: Grid) -> Planes:
     """The panel's surface on the grid: in input space one around each image, in parameter space one for each pair of
     directions, of the objective's mean over the images."""
-    objective, axis = SURFACES[panel.objective], grid.axes[panel.space]
+    axis = grid.axes[panel.space]
     if panel.space == "parameter":
         seeds = (grid.seed + panel.seed + k for k in range(grid.pairs))
-        return Planes(np.stack([parameter_surface(model, x, y, objective, axis, seed=seed) for seed in seeds]), axis, None)
+        found = [parameter_surface(model, x, y, axis, panel.objective, seed=seed, store=grid.store) for seed in seeds]
+        return Planes(np.stack(found), axis, None)
     generator = torch.Generator().manual_seed(grid.seed + panel.seed)
     u, v = surface.input_plane(model, x, y, direction=panel.direction, climbs=panel.climbs, generator=generator)
-    steps = grid.unit * axis
-    return Planes(surface.surfaces(model, x, y, u, v, objective=objective, alpha=steps, beta=steps), axis, u)
+    options = {"objective": SURFACES[panel.objective], "alpha": grid.unit * axis, "beta": grid.unit * axis}
+    of = made_of(model, panel.objective)
+    return Planes(surface.surfaces(model, x, y, u, v, **options, store=grid.store, of=of), axis, u)
 
 
-def parameter_surface(model, x, y, objective: Callable, axis: Axis, *, seed: int) -> Float[np.ndarray, "k k"]:
+def parameter_surface(
+    model: nn.Module, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], axis: Axis, objective: str, *, seed: int,
+    store: Path | None,
+) -> Float[np.ndarray, "k k"]:  # fmt: skip
     """The objective's mean over the images on a plane of two filter-normalised directions (Li et al. 2017)."""
     generator = torch.Generator().manual_seed(seed)
     u, v = (surface.filter_normalised(model, generator=generator) for _ in range(2))
-    f = surface.parameter_function(model, x, y, objective)
-    return surface.surface(f, surface.parameters_of(model), u, v, alpha=axis, beta=axis).values
+    f, origin = surface.parameter_function(model, x, y, SURFACES[objective]), surface.parameters_of(model)
+    of = made_of(model, objective, x, y)
+    return surface.surface(f, origin, u, v, alpha=axis, beta=axis, batch=len(axis), store=store, of=of).values
+
+
+def made_of(model: nn.Module, objective: str, *images: Tensor) -> str:
+    """What a kept surface is of, besides its planes: code, network, objective, and the images of a mean."""
+    words = [objective, _code(), repr(model)]
+    return fingerprint.tensors_digest(words, *model.state_dict().values(), *images)
+
+
+@cache
+def _code() -> str:
+    return fingerprint.code_of(__name__)
 
 
 def images_drawn(
@@ -75,8 +96,7 @@ def images_drawn(
     reject(len(index) == 0, "index is empty: there is no image that every network classifies rightly")
     if image >= 0:
         return torch.arange(image, len(x), device=x.device)
-    with torch.no_grad(), evaluating(model):
-        S = torch.cat([decision(model(a), b) for a, b in zip(x[index].split(500), y[index].split(500), strict=True)])
+    S = margins(model, x[index], y[index])
     return index[(S - S.median()).abs().argsort(stable=True)]
 
 

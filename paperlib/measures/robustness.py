@@ -1,8 +1,10 @@
 """Accuracy under attack, and what foretells it (Tables 1 and 2)."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,9 +16,8 @@ from paperlib.evaluation import Evaluation, evaluation
 from paperlib.intervals import Interval, auc, over_images, spearman, without_gaps
 from paperlib.measures import tables
 from paperlib.measures.tables import Flags, by_eps
-from paperlib.objective import cross_entropy, decision
+from paperlib.objective import cross_entropy, margins
 from paperlib.record import Measured
-from paperlib.state import evaluating
 from paperlib.train import Trained
 
 
@@ -153,11 +154,6 @@ def indicators(
     worst = [float(flags[name]["worst", eps].double().mean()) for name in networks]
     flat = {"magnitude": [-of["mean"] for of in found["mean"].values()],
             "distance": [of["mean"] for of in found["distance"].values()]}  # fmt: skip
-    found["spearman"] = {name: spearman(of, worst) for name, of in flat.items()}
+    ranked = {name: spearman(np.array(of), np.array(worst)) for name, of in flat.items()}
+    found["spearman"] = {name: of if math.isfinite(of) else None for name, of in ranked.items()}
     return without_gaps(found)
-
-
-def margins(network: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
-    """S of every image."""
-    with torch.no_grad(), evaluating(network):
-        return torch.cat([decision(network(a), b) for a, b in zip(x.split(500), y.split(500), strict=True)])

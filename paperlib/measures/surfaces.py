@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from paperlib import indicator as slopes
 from paperlib.evaluate import correct, survivors
-from paperlib.intervals import Interval, interval, rank_correlation
+from paperlib.intervals import Interval, interval, spearman
 from paperlib.measures.comparisons import accuracies, averages, nested
 from paperlib.measures.planes import Grid, Planes, boundary, grid_axis, images_drawn, picture, planes
 from paperlib.measures.shapes import MEASURES, Axis, Grids
@@ -45,18 +46,20 @@ def measure(
     networks: dict[str, Trained], *, panels: list[dict], levels: list[str], unit: float, extent: float, steps: int,
     eps: float, image: int, seed: int, images: int, measures: list[str], measured_extent: float, measured_steps: int,
     compare: dict[str, list[str]], reach: float, parameter_extent: float, parameter_steps: int, pairs: int, sample: int,
-    attacked: int, attack_steps: int, indicator: bool, h: float, toy: bool, device: str,
+    attacked: int, attack_steps: int, indicator: bool, h: float, toy: bool, device: str, store: Path,
 ) -> Measured:  # fmt: skip
     """Each panel's surface at the drawn image; the measures of each group of panels, ``levels``, over many images or along
-    several pairs of directions; what ``compare`` asks for; and accuracies, under attack as well."""
+    several pairs of directions; what ``compare`` asks for; and accuracies, under attack as well. Surfaces are kept below
+    ``store``, and go on where they were interrupted."""
     data, scene = next(iter(networks.values())).dataset, scene_of(networks, device)
     step, ball = data.to_input(unit), data.to_input(eps)
     axes = {"input": grid_axis(extent, steps), "parameter": grid_axis(parameter_extent, parameter_steps)}
     coarse = axes | {"input": grid_axis(measured_extent or eps / unit, measured_steps)}
     shown, index = panels_of(panels, list(networks)), scene.chosen[:images]
-    drawn, arrays = pictures(scene, shown, Grid(axes, step, seed, pairs), image=image, sample=sample, eps=ball)
+    grid = Grid(axes, step, seed, pairs, store / "parts")
+    drawn, arrays = pictures(scene, shown, grid, image=image, sample=sample, eps=ball)
     groups = measured(shown, levels)
-    found = measured_planes(scene, groups, drawn, Grid(coarse, step, seed, pairs), index)
+    found = measured_planes(scene, groups, drawn, replace(grid, axes=coarse), index)
     taken = {
         key: group_samples(measures, found[key], *scene.of(panel.role, index), eps=eps / unit, unit=step, reach=reach)
         for key, panel in groups.items()
@@ -136,9 +139,8 @@ def add_indicators(taken: dict[str, PerImage], scene: Scene, index: Int[Tensor, 
 def indicators(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, h: float) -> PerImage:
     """Each image's l2 norm of J, curvature at the finite scale ``h`` and norm of the cross-entropy Hessian."""
     J = slopes.jacobian(model, x, y)
-    H = [slopes.cross_entropy_hessian(model, image).norm() for image in x]
     found = {
-        "jacobian_norm": J.flatten(1).norm(dim=1), "hessian_ce_norm": torch.stack(H),
+        "jacobian_norm": J.flatten(1).norm(dim=1), "hessian_ce_norm": slopes.cross_entropy_hessian_norm(model, x),
         "curvature": slopes.curvature_at_scale(model, x, y, h=h),
     }  # fmt: skip
     return {name: values.double().cpu().numpy() for name, values in found.items()}
@@ -160,7 +162,7 @@ def correlation(found: Mapping[str, Planes]) -> dict[str, Interval]:
     if not {"loss", "decision"} <= found.keys():
         return {}
     both = zip(found["loss"].values, found["decision"].values, strict=True)
-    return {"correlation": interval([rank_correlation(*pair) for pair in both], "")}
+    return {"correlation": interval([spearman(*pair) for pair in both], "")}
 
 
 def toy_logits(classes: int = 10, *, largest: float = 9.0, count: int = 10) -> dict[str, list[float] | float]:

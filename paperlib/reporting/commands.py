@@ -6,7 +6,6 @@ import shlex
 import sys
 from pathlib import Path
 
-from paperlib import files
 from paperlib.drawings import plane as drawings
 from paperlib.names import DATA
 from paperlib.reporting import own, readers
@@ -39,11 +38,7 @@ def surface(options) -> None:
         objective=options.objective, seed=options.seed, of=_name(options),
     )  # fmt: skip
     path = Path(options.out)
-    with files.scratch(path.parent, f".{path.name}") as folder:
-        made = drawings.save_plane(
-            plane, folder / path.name, objective=options.objective, pixel_scale=dataset.pixel_scale, blind=plane.blind
-        )
-        made.replace(path)
+    drawings.save_plane(plane, path, objective=options.objective, pixel_scale=dataset.pixel_scale, blind=plane.blind)
     values = {"picture": str(path), "notes": own.told(plane.notes), "made_of": plane.made_of}
     print_values(argparse.Namespace(**vars(options) | {"out": ""}), values)
 

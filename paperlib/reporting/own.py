@@ -263,4 +263,4 @@ def plane(model: Callable, dataset: data.Dataset, split: data.Split, *, image: i
     if broken:
         raise NetworkError(f"the surface is not finite at {broken} of {made.values.size} points; allowed are finite logits")
     made_of = provenance(found, dataset, split, eps=e, seed=seed, of=of) | {"image": place, "objective": objective}
-    return Plane(made.values, made.alpha, made.beta, made.fingerprint, notes, made_of, blind)
+    return Plane(made.values, made.alpha, made.beta, notes, made_of, blind)

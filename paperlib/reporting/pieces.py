@@ -2,7 +2,6 @@
 it takes.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -10,6 +9,8 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+
+from paperlib.files import replacing
 
 
 class Pieces:
@@ -29,10 +30,8 @@ class Pieces:
                 path.unlink()
         made = {key: np.asarray(value) for key, value in make().items()}
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.npz")
-            np.savez(partial, **made)
-            partial.replace(path)
+            with replacing(path) as stream:
+                np.savez(stream, **made)
         return made
 
 

@@ -1,6 +1,5 @@
 """What is measured of one network for its report, in pieces that an interrupted call finds again."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -94,7 +93,7 @@ class Trial:
         self.logits = self._logits(0, min(PROBE, len(y)))
         # what other code has measured is no part of this, and rounding must not make another network of the same one
         code = fingerprint.code_digest(fingerprint.module_paths("import paperlib.reporting.trial"))
-        self.of = _digest([repr(asked), weights, code], (1e3 * self.logits.double()).round(), x, y)
+        self.of = fingerprint.tensors_digest([repr(asked), weights, code], (1e3 * self.logits.double()).round(), x, y)
         self.pieces = Pieces(store, self.of)
 
     def everything(self) -> tuple[dict, dict]:
@@ -140,7 +139,7 @@ class Trial:
                 "weights_sha256": self.weights, "device": str(self.x.device), "outputs": self.logits.shape[1],
             },
             "data": {
-                "name": asked.data, "sha256": _digest([], self.x[:n], self.y[:n]), "images": n,
+                "name": asked.data, "sha256": fingerprint.tensors_digest([], self.x[:n], self.y[:n]), "images": n,
                 "shape": list(self.x.shape[1:]),
                 "given": len(self.y), "classes": asked.classes, "class_names": list(asked.class_names),
                 "missing_classes": (counts == 0).nonzero()[:, 0].tolist(), "not_finite": (~finite).nonzero()[:, 0].tolist(),
@@ -329,10 +328,3 @@ def _histogram(column: Float[Tensor, "n"], bins: int = 24) -> dict:
 
 def _counts(by: Int[Tensor, "n"], names: list[str]) -> dict[str, int]:
     return {name: int((by == k).sum()) for k, name in enumerate(names)}
-
-
-def _digest(words: list, *tensors: Tensor) -> str:
-    digest = hashlib.sha256(json.dumps(words).encode())
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

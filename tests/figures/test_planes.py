@@ -1,8 +1,11 @@
 """Planes through images and weights of networks whose surfaces one computes by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from toys import Quadratic, batchnorm_network, images, labels_of, linear, relu_network
 
 from paperlib.measures import planes, shapes
@@ -75,6 +78,22 @@ def test_a_plane_in_parameter_space_goes_through_the_loss_and_leaves_the_weights
         loss = float(cross_entropy(model(x), y).mean())
     assert shapes.origin(found.values, axis, axis) == pytest.approx([loss] * 3, rel=1e-6)
     assert not np.allclose(found.values[0], found.values[1])
+
+
+@pytest.mark.parametrize("space", ["input", "parameter"])
+def test_a_kept_plane_is_that_of_its_network_objective_and_images(tmp_path, space):
+    axis, x = planes.grid_axis(1, 5), images(6)
+    y = torch.arange(6) % 4
+    grid = planes.Grid({space: axis}, 0.01, seed=0, store=tmp_path)
+    other = relu_network()
+    other[2] = nn.Softplus()
+    cases = [(relu_network(), "loss", x), (relu_network(), "decision", x), (relu_network(), "loss", x.flip(0)),
+             (relu_network(5), "loss", x), (other, "loss", x)]  # fmt: skip
+    for count, (model, objective, some) in enumerate(cases, start=1):
+        panel = Panel("natural", space=space, objective=objective, direction="random")
+        found, again = (planes.planes(panel, model, some, y, grid).values for _ in range(2))
+        assert len(list(tmp_path.iterdir())) == count and np.array_equal(found, again)
+        assert np.array_equal(found, planes.planes(panel, model, some, y, replace(grid, store=None)).values)
 
 
 def test_a_picture_holds_what_the_network_sees():

@@ -7,7 +7,7 @@ from figures.rows import record, trained, written
 from paperlib import indicator
 from paperlib.drawings import protocol as drawings
 from paperlib.measures import protocol as measures
-from paperlib.measures.robustness import margins
+from paperlib.objective import margins
 
 WAYS = [f"{way}_{name}" for name in ("bim", "cw") for way in ("last", "any", "small", "long", "start")]
 

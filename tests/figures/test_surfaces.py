@@ -2,7 +2,9 @@
 
 import math
 import re
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,8 +43,9 @@ PAIR = {"natural": network(2.0), "robust": network(1.0)}
 
 def measured(networks=PAIR, **changes) -> Measured:
     """A measurement with the notebook's defaults, and changes."""
-    parameters = DEFAULTS | {"device": "cpu", "images": 5, "attacked": 8, "attack_steps": 2} | changes
-    return measures.measure(networks, **{name: parameters[name] for name in TAKEN})
+    with tempfile.TemporaryDirectory() as store:
+        parameters = DEFAULTS | {"device": "cpu", "images": 5, "attacked": 8, "attack_steps": 2, "store": Path(store)}
+        return measures.measure(networks, **{name: (parameters | changes)[name] for name in TAKEN})
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +61,8 @@ def as_record(found: Measured, networks=PAIR, **changes) -> Record:
                   found.arrays)  # fmt: skip
 
 
-def test_what_measuring_takes_are_the_notebook_s_parameters_and_a_device():
-    assert {*TAKEN} - {*DEFAULTS} == {"device"}
+def test_what_measuring_takes_are_the_notebook_s_parameters_a_device_and_a_store():
+    assert {*TAKEN} - {*DEFAULTS} == {"device", "store"}
     assert {*DEFAULTS} - {*TAKEN} == {*experiments.PIPELINE_PARAMETERS, "columns", "view"}
 
 
@@ -150,6 +153,16 @@ def test_indicators_of_a_linear_network():
     p = model(x).softmax(1).detach()[:, 0].numpy()
     # A^T (diag p - p p^T) A is p (1 - p) J J^T
     assert found["hessian_ce_norm"] == pytest.approx(25 * p * (1 - p))
+
+
+def test_the_norm_of_the_losss_hessian_is_exact_in_single_precision():
+    # a sum of 614,656 squares in single precision would be off by 1e-5
+    W = 0.02 * torch.randn(2, 784, generator=torch.Generator().manual_seed(0))
+    model, x = linear(W), images(3, (1, 28, 28), dtype=torch.float32)
+    found = measures.indicators(model, x, torch.zeros(3, dtype=torch.long), h=0.1)
+    p = model(x).double().softmax(1).detach()[:, 0].numpy()
+    squared = float((W[0] - W[1]).double().square().sum())
+    assert found["hessian_ce_norm"] == pytest.approx(squared * p * (1 - p), rel=1e-6)
 
 
 def test_the_toy_of_ten_logits():
