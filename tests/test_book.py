@@ -12,7 +12,7 @@ import yaml
 from paperlib import names
 from paperlib.__main__ import parser as own_parser
 from press.__main__ import parser as book_parser
-from press.page import findings
+from press.page import findings, vocabulary
 from press.page.cells import without_column
 from press.page.claims import CHECKS, FIELDS, PROFILES, VERDICTS
 from press.page.library import library
@@ -103,7 +103,7 @@ def rendered(path: Path, calls: list | None = None, claims: list | None = None, 
     environment.globals |= {name: noting(name, "VALUE") for name in ("value", "published", "paper")}
     environment.globals |= {"page": noting("page", "[page](figures/fig01.ipynb)"), "profile": "quick", "artifacts": PLACES}
     environment.globals |= {"alone": alone, "claims": claims or judged({}), "status": lambda: STATUS}
-    environment.globals |= EDITION | {"library": library}
+    environment.globals |= EDITION | {"library": library, "badge": vocabulary.badge}
     return environment.from_string(path.read_text(encoding="utf-8")).render()
 
 
@@ -228,7 +228,7 @@ def test_a_verdict_appears_on_the_pages_that_collect_it(verdict):
     names = ("intro", "claims", "what-reproduces", "what-does-not")
     pages = {name: rendered(BOOK / f"{name}.md", claims=claims) for name in names}
     assert f"| {verdict} | {len(CLAIMS) if verdict == 'not run' else 0} | {len(CLAIMS)} |" in pages["intro"]
-    assert pages["claims"].count(f"**{verdict}**: MEASURED") == len(CLAIMS)
+    assert pages["claims"].count(f"{vocabulary.badge(verdict)}: MEASURED") == len(CLAIMS)
     assert pages["what-reproduces"].count("MEASURED") == (len(CLAIMS) if verdict == "reproduced" else 0)
     bad = verdict in ("partly", "not reproduced", "not testable")
     assert pages["what-does-not"].count("MEASURED") == (len(CLAIMS) if bad else 0)

@@ -13,6 +13,11 @@ NUMBERS = ("value", "published", "paper", "page", "status", "networks", "lacking
            "test_images", "seeds", "at_equal_norm")  # fmt: skip
 
 
+def badge(verdict: str) -> str:
+    """A verdict as a coloured word."""
+    return f'<span class="verdict verdict-{verdict.replace(" ", "-")}">{verdict}</span>'
+
+
 @cache
 def names(numbers: Numbers) -> dict[str, object]:
     """Functions and facts by name; the claims are those of this run, none where there is no ledger."""
@@ -22,8 +27,7 @@ def names(numbers: Numbers) -> dict[str, object]:
     }
     ledger = (settings.ROOT / "book" / "claims.yml").is_file()
     return {name: getattr(numbers, name) for name in NUMBERS} | {
-        "agreement": findings.agreement, "library": library, "interval": formatted, "methods": labels(METHODS),
-        "attacks": labels(ATTACKS),
-        "profile": numbers.profile, "alone": numbers.alone, "artifacts": artifacts,
+        "agreement": findings.agreement, "badge": badge, "library": library, "interval": formatted,
+        "methods": labels(METHODS), "attacks": labels(ATTACKS), "profile": numbers.profile, "alone": numbers.alone, "artifacts": artifacts,
         "claims": claims.judged(numbers) if ledger else [],
     }  # fmt: skip
