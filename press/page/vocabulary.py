@@ -28,6 +28,6 @@ def names(numbers: Numbers) -> dict[str, object]:
     ledger = (settings.ROOT / "book" / "claims.yml").is_file()
     return {name: getattr(numbers, name) for name in NUMBERS} | {
         "agreement": findings.agreement, "badge": badge, "library": library, "interval": formatted,
-        "methods": labels(METHODS), "attacks": labels(ATTACKS), "profile": numbers.profile, "alone": numbers.alone, "artifacts": artifacts,
-        "claims": claims.judged(numbers) if ledger else [],
+        "methods": labels(METHODS), "attacks": labels(ATTACKS), "profile": numbers.profile,
+        "alone": numbers.alone, "artifacts": artifacts, "claims": claims.judged(numbers) if ledger else [],
     }  # fmt: skip
