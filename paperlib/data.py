@@ -134,7 +134,10 @@ class Public:
     held_out: int = 5000
 
 
-PUBLIC = {"mnist": Public("MNIST", (28, 28, 1)), "cifar10": Public("CIFAR10", (32, 32, 3))}
+PUBLIC = {
+    "mnist": Public("MNIST", (28, 28, 1)),
+    "cifar10": Public("CIFAR10", (32, 32, 3)),
+}
 
 
 def _public(name: str) -> Dataset:
@@ -272,5 +275,7 @@ def _download(name: str) -> dict[str, np.ndarray]:
 
 # every data set with a name of its own
 SETS: dict[str, Callable[[], Dataset]] = {
-    "digits": _digits, "digits-rgb": _digits_rgb, **{name: partial(_public, name) for name in PUBLIC},
-}  # fmt: skip
+    "digits": _digits,
+    "digits-rgb": _digits_rgb,
+    **{name: partial(_public, name) for name in PUBLIC},
+}
