@@ -81,9 +81,13 @@ def minmax(batch: Batch) -> Loss:
 
 # every method of paperlib.recipe
 LOSSES: dict[str, Callable[[Batch], Loss]] = {
-    "natural": natural, "ours": ours, "crossentropy": crossentropy, "advtrain": advtrain, "ours+advtrain": ours_advtrain,
+    "natural": natural,
+    "ours": ours,
+    "crossentropy": crossentropy,
+    "advtrain": advtrain,
+    "ours+advtrain": ours_advtrain,
     "minmax": minmax,
-}  # fmt: skip
+}
 
 
 def batch_loss(

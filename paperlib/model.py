@@ -157,7 +157,12 @@ def linear_layers(shape: Shape, classes: int, *, width: int, fc: int, act: Calla
     return [nn.Flatten(), nn.Linear(math.prod(shape), classes)]
 
 
-NETWORKS = {"mnist": mnist_layers, "cifar": cifar_layers, "resnet": resnet_layers, "linear": linear_layers}
+NETWORKS = {
+    "mnist": mnist_layers,
+    "cifar": cifar_layers,
+    "resnet": resnet_layers,
+    "linear": linear_layers,
+}
 
 
 def softened(model: nn.Module, beta: float) -> nn.Module:

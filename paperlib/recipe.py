@@ -23,10 +23,20 @@ class Needs:
 
 # the losses are in paperlib.losses
 METHODS = {
-    "natural": Needs(), "ours": Needs(penalty=True), "crossentropy": Needs(penalty=True), "advtrain": Needs(source=True),
-    "ours+advtrain": Needs(penalty=True), "minmax": Needs(),
-}  # fmt: skip
-NETWORKS = ("mnist", "cifar", "resnet", "linear")
+    "natural": Needs(),
+    "ours": Needs(penalty=True),
+    "crossentropy": Needs(penalty=True),
+    "advtrain": Needs(source=True),
+    "ours+advtrain": Needs(penalty=True),
+    "minmax": Needs(),
+}
+# in paperlib.model
+NETWORKS = (
+    "mnist",
+    "cifar",
+    "resnet",
+    "linear",
+)
 ACTIVATIONS = ("relu", "softplus")
 NORMS = ("1", "2", "inf", "squared")
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from paperlib import fingerprint, names, recipe
+from paperlib import data, fingerprint, names, recipe
 from paperlib.files import HERE
 
 
@@ -23,6 +23,10 @@ def test_every_method_has_a_row_and_no_two_look_the_same():
 
 # greys and black are also frames and edges
 PALETTE = (names.ORANGE, names.SKY, names.GREEN, names.BLUE, names.VERMILION, names.PURPLE)
+
+
+def test_every_data_set_has_a_row():
+    assert set(names.DATA) == set(data.SETS)
 
 
 @pytest.mark.parametrize("folder", ["drawings", "reporting", "measures"])

@@ -16,7 +16,7 @@ from press.run import zoo
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LONGEST_FUNCTION = 6  # lines
 
-# what the record of a template's default artifact must hold, by path ("*": any key)
+# what chapters and claims quote of the record of a template's default artifact, by path ("*": any key)
 RECORDED = {
     "cost": [
         "natural/seconds", "ours/seconds", "minmax/seconds", "ours/over_natural", "minmax/over_natural", "natural/epochs",
@@ -166,8 +166,8 @@ def test_names_no_place_outside_the_project(notebook):
     assert re.findall(r"""["']/(?!255\b)\w[^"']*|https?://\S+|~/""", text) == []
 
 
-def test_every_notebook_s_record_has_a_list():
-    assert {templates.notebook_parameters(path.stem)["artifact"] for path in NOTEBOOKS} == set(RECORDED)
+def test_lists_are_of_records_that_notebooks_make():
+    assert {templates.notebook_parameters(path.stem)["artifact"] for path in NOTEBOOKS} >= set(RECORDED)
 
 
 def test_record_holds_what_the_book_quotes(notebook):
@@ -176,7 +176,7 @@ def test_record_holds_what_the_book_quotes(notebook):
     if not path.is_file():
         pytest.skip(f"no run of {artifact} with its defaults yet")
     values = json.loads(path.read_text(encoding="utf-8"))["values"]
-    assert [wanted for wanted in RECORDED[artifact] if not _found(values, wanted.split("/"))] == []
+    assert [wanted for wanted in RECORDED.get(artifact, []) if not _found(values, wanted.split("/"))] == []
     assert None not in _leaves(values)
 
 
