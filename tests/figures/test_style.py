@@ -30,10 +30,6 @@ def test_a_picture_has_its_alternative_text_and_no_date_or_version():
     assert plt.get_fignums() == []
 
 
-def test_steps_are_in_the_unit_of_the_data():
-    assert style.step_words(0.05, 1) == "0.05" and style.step_words(1.0, 255) == "1/255"
-
-
 def test_a_role_of_the_reader_s_own_is_grey():
     assert style.colour("mine") == "#666666" and style.marker("mine") == "o"
     assert style.colour("ours") != style.colour("natural")
