@@ -49,17 +49,6 @@ def adversarial_direction(
     return gradient.sign()
 
 
-def same_norm(direction: Float[Tensor, "n ..."], *, to: float | None = None) -> Float[Tensor, "n ..."]:
-    """Each example's direction rescaled to l2 norm ``to``; by default sqrt(d), the norm of a sign vector, so that
-    alpha reads as the root mean square change of a pixel. A zero direction stays zero.
-    """
-    target = direction[0].numel() ** 0.5 if to is None else to
-    # in double precision: the square of a small gradient underflows in single, and a large quotient overflows
-    lengths = direction.flatten(1).double().norm(dim=1).clamp_min(1e-300)
-    scaled = direction.double() * (target / lengths).view(-1, *[1] * (direction.ndim - 1))
-    return scaled.to(direction.dtype)
-
-
 def orthogonal(v: Float[Tensor, "n ..."], u: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
     """``v`` without its part along ``u``, brought back to the norm of ``v``."""
     flat_u, flat_v = u.flatten(1), v.flatten(1)

@@ -214,16 +214,6 @@ def test_the_adversarial_direction_is_an_attacks_first_step(name):
     assert torch.allclose(fgsm(model, x, y, eps=0.01, objective=name).x, x + 0.01 * signs, rtol=0, atol=1e-12)
 
 
-def test_directions_of_one_plot_get_the_same_norm():
-    directions = torch.stack([torch.full((1, 2, 2), 3.0), torch.eye(2)[None], torch.zeros(1, 2, 2)])
-    # by default that of a sign vector, sqrt(d)
-    assert surface.same_norm(directions).flatten(1).norm(dim=1).tolist() == pytest.approx([2.0, 2.0, 0.0])
-    assert surface.same_norm(directions, to=5.0).flatten(1).norm(dim=1).tolist() == pytest.approx([5.0, 5.0, 0.0])
-    assert torch.equal(surface.same_norm(directions)[0], torch.ones(1, 2, 2))
-    # those included whose squares underflow
-    assert surface.same_norm(1e-30 * directions).flatten(1).norm(dim=1).tolist() == pytest.approx([2.0, 2.0, 0.0])
-
-
 def test_orthogonal_removes_the_part_along_u_and_keeps_the_norm():
     u, v = (torch.randn(3, 1, 4, 4, generator=seeded(k), dtype=torch.float64) for k in (0, 1))
     found = surface.orthogonal(v, u)
