@@ -10,15 +10,19 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from tqdm import tqdm
 
 from paperlib.attack import ATTACKS, apgd, attack
 from paperlib.files import replacing
 from paperlib.fingerprint import tensors_digest
+from paperlib.indicator import jacobian
 from paperlib.intervals import accuracy
-from paperlib.objective import right
+from paperlib.objective import cross_entropy, right
+from paperlib.square import square
 from paperlib.state import check_batch, evaluating, reject
 from paperlib.tracker import Rise, Success
+
+# the attacks of the paper's tables
+PAPER = ("fgsm", "bim", "cw")
 
 
 def correct(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, batch: int = 500) -> Bool[Tensor, "n"]:
@@ -36,9 +40,8 @@ def finite(model: Callable, x: Float[Tensor, "n c h w"], *, batch: int = 500) ->
 
 def robustness(
     model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: list[float], step_size: float,
-    pixel_scale: int = 1, steps: int = 10, attacks: tuple[str, ...] = ("fgsm", "bim", "cw"), pgd_steps: int = 0,
-    pgd_restarts: int = 1, generator: torch.Generator | None = None, batch: int = 500, progress: bool = False,
-    store: Path | None = None, of: str = "",
+    pixel_scale: int = 1, steps: int = 10, pgd_steps: int = 0, pgd_restarts: int = 1,
+    generator: torch.Generator | None = None, batch: int = 500, store: Path | None = None, of: str = "",
 ) -> tuple[dict, dict]:  # fmt: skip
     """One row of Table 1 or 2, and the flags behind it.
 
@@ -50,24 +53,22 @@ def robustness(
     With ``store`` (a folder) the flags of every eps are written down, and an interrupted evaluation goes on where it
     stopped; ``of`` says what the model and the attacks are (hashes of weights and code), and which images the model
     has right must fit as well, should its own code have changed.
-    Raises ValueError for unknown attacks, and for ``eps`` that are empty, unsorted or equal in six digits.
+    Raises ValueError for ``eps`` that are empty, unsorted or equal in six digits.
     """
-    unknown = [name for name in attacks if name not in ATTACKS]
-    reject(bool(unknown), f"attacks holds {', '.join(unknown)}; allowed are {', '.join(ATTACKS)}")
     reject(not eps or list(eps) != sorted(set(eps)) or eps[0] <= 0, f"eps is {eps}; allowed are rising positive numbers")
     reject(len({f"{size:g}" for size in eps}) < len(eps), f"eps is {eps}; allowed are numbers that differ in six digits")
     clean = correct(model, x, y, batch=batch)
-    settings = (list(eps), step_size, pixel_scale, steps, list(attacks), pgd_steps, pgd_restarts, of)
+    settings = (list(eps), step_size, pixel_scale, steps, pgd_steps, pgd_restarts, of)
     part = None if store is None else Path(store) / f"robustness-{_fingerprint(settings, x, y, clean, generator)}.npz"
     flags = _kept(part, generator, x.device) or {("clean", 0.0): clean}
     # an image without finite logits is not right after an attack that leads it away from there
     counted, unbroken = finite(model, x, batch=batch), clean.clone()
-    for size in tqdm(eps, disable=not progress, desc="eps"):
+    for size in eps:
         if ("worst", size) in flags:
             unbroken = flags["worst", size].clone()
             continue
         e, step = size / pixel_scale, step_size / pixel_scale
-        for name in attacks:
+        for name in PAPER:
             options = {} if name == "fgsm" else {"step_size": step, "steps": steps}
             steps_to = Success(len(x))
             found = ATTACKS[name](model, x, y, eps=e, batch=batch, generator=generator, tracker=steps_to, **options)
@@ -148,10 +149,6 @@ def masking(
     and under an adaptive step, minus without; well below 0, the plain attack overstates robustness. ``still_rising``:
     share of the images left whose margin did over a tenth of its whole fall in the last tenth of the steps.
     """
-    from paperlib.indicator import jacobian
-    from paperlib.objective import cross_entropy
-    from paperlib.square import square
-
     J = jacobian(model, x, y, objective=cross_entropy)
     noise = (torch.rand(x.shape, generator=generator) * 2 - 1).to(x.device) * eps
     options, rise = {"eps": eps, "steps": steps}, Rise(len(x), steps)

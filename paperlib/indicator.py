@@ -15,38 +15,43 @@ from torch import Tensor
 from paperlib.objective import cross_entropy, decision, margins
 from paperlib.state import check_batch, evaluating, input_gradient, reject
 
+# points of a slice to either side in which a kink is looked for
+WINDOW = 5
+# images at a time
+BATCH = 500
+# Hessian-vector products at a time
+ROWS = 64
+# l2 length at which a report takes its curvature
+SCALE = 0.1
+
 
 def jacobian(
-    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, objective: Callable = decision,
-    batch: int = 500,
-) -> Float[Tensor, "n c h w"]:  # fmt: skip
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, objective: Callable = decision
+) -> Float[Tensor, "n c h w"]:
     """J = gradient of S with respect to the image (Eq. 4), one per example; or of another function of the logits."""
     check_batch(x, y)
-    return _gradients(model, x, y, objective, batch)
+    return _gradients(model, x, y, objective)
 
 
-def _gradients(model: Callable, x: Tensor, y: Tensor, objective: Callable, batch: int = 500) -> Tensor:
+def _gradients(model: Callable, x: Tensor, y: Tensor, objective: Callable) -> Tensor:
     parts = []
     with evaluating(model):
-        for images, labels in zip(x.split(batch), y.split(batch), strict=True):
+        for images, labels in zip(x.split(BATCH), y.split(BATCH), strict=True):
             parts.append(input_gradient(lambda z, t=labels: objective(model(z), t), images)[1])
     return torch.cat(parts)
 
 
-def hessian(
-    model: Callable, x: Float[Tensor, "c h w"], y: int, *, objective: Callable = decision, rows: int = 64
-) -> Float[Tensor, "d d"]:
-    """H = Hessian of S at one image (Eq. 4), exact and symmetrised, ``rows`` Hessian-vector products at a time.
+def hessian(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Float[Tensor, "d d"]:
+    """H = Hessian of S at one image (Eq. 4), exact and symmetrised, ``ROWS`` Hessian-vector products at a time.
 
     Zero (not an error) where S has no second derivative to automatic differentiation, as on a ReLU or linear network.
     """
-    reject(rows < 1, f"rows is {rows}; allowed is at least 1")
     check_batch(x[None], torch.tensor([y]))
     d, parts = x.numel(), []
     with evaluating(model), torch.enable_grad():
-        for index in torch.arange(d, device=x.device).split(rows):
+        for index in torch.arange(d, device=x.device).split(ROWS):
             z = x.detach().expand(len(index), *x.shape).clone().requires_grad_(True)
-            values = objective(model(z), torch.full((len(index),), y, device=x.device))
+            values = decision(model(z), torch.full((len(index),), y, device=x.device))
             if not values.requires_grad:
                 return x.new_zeros(d, d)
             (J,) = torch.autograd.grad(values.sum(), z, create_graph=True, allow_unused=True, materialize_grads=True)
@@ -87,13 +92,11 @@ def _logit_gradients(
     return Z.detach().double().softmax(1), A.double()
 
 
-def cross_entropy_hessian_norm(
-    model: Callable, x: Float[Tensor, "n c h w"], *, batch: int = 500
-) -> Float[Tensor, "n"]:
+def cross_entropy_hessian_norm(model: Callable, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
     """Frobenius norm of ``cross_entropy_hessian`` for many images: ``tr(M G M G)^(1/2)`` with ``M = diag p - p p^T`` and the
     small matrix ``G = A A^T``, so that no d x d matrix is made."""
     found = []
-    for images in x.split(batch):
+    for images in x.split(BATCH):
         p, A = _logit_gradients(model, images)
         M = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
         MG = M @ (A @ A.transpose(1, 2))
@@ -136,19 +139,18 @@ def bound(J: Float[Tensor, "..."], H: Float[Tensor, "d d"], *, eps: float) -> di
 
 
 def curvature_at_scale(
-    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, h: float,
-    v: Float[Tensor, "n c h w"] | None = None, objective: Callable = decision,
-) -> Float[Tensor, "n"]:  # fmt: skip
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, h: float
+) -> Float[Tensor, "n"]:
     """``|grad S(x + h v) - grad S(x)|_2 / h``, the curvature that a ReLU network does have (CURE, Moosavi-Dezfooli et al.
-    2019); ``v`` is the l2-normalised sign of J unless given, ``h`` an l2 length on the [0, 1] scale.
+    2019); ``v`` is the l2-normalised sign of J, ``h`` an l2 length on the [0, 1] scale.
 
     Raises ValueError for ``h`` <= 0.
     """
     reject(h <= 0, f"h is {h}; allowed is a positive number")
-    J = jacobian(model, x, y, objective=objective)
-    v = J.sign() if v is None else v
+    J = jacobian(model, x, y)
+    v = J.sign()
     unit = v / v.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, 1, 1, 1)
-    moved = _gradients(model, x + h * unit, y, objective)
+    moved = _gradients(model, x + h * unit, y, decision)
     return (moved - J).flatten(1).norm(dim=1) / h
 
 
@@ -159,11 +161,11 @@ def slice_curvature(slope: float, second: float) -> float:
 
 
 def report(
-    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: float, h: float = 0.1
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: float
 ) -> dict[str, Float[Tensor, "n"]]:
     """The indicator for many images at once, one value per example.
 
-    ``S``: the margin; ``mean_J``: mean ``|J_i|``; ``l1_J``, ``l2_J``; ``curvature``: at scale ``h``; ``loss_slope``: l2 norm
+    ``S``: the margin; ``mean_J``: mean ``|J_i|``; ``l1_J``, ``l2_J``; ``curvature``: at ``SCALE``; ``loss_slope``: l2 norm
     of the cross-entropy's gradient; ``linear_distance``: ``S / |J|_1``, the l-infinity distance to the boundary if S were
     affine; ``linear_robust``: whether that exceeds ``eps``. J = 0 says nothing: both are NaN there.
     """
@@ -171,7 +173,7 @@ def report(
     distance = torch.where(J["l1"] == 0, torch.nan, S / J["l1"].clamp_min(1e-30))
     return {
         "S": S, "mean_J": J["mean"], "l1_J": J["l1"], "l2_J": J["l2"],
-        "curvature": curvature_at_scale(model, x, y, h=h),
+        "curvature": curvature_at_scale(model, x, y, h=SCALE),
         "loss_slope": norms(jacobian(model, x, y, objective=cross_entropy))["l2"],
         "linear_distance": distance, "linear_robust": torch.where(distance.isnan(), torch.nan, (distance > eps).double()),
     }  # fmt: skip
@@ -237,14 +239,13 @@ def edges(x: Float[Tensor, "n c h w"], *, share: float = 0.25) -> Bool[Tensor, "
 
 
 def slice_derivatives(
-    model: Callable, x: Float[Tensor, "c h w"], y: int, v: Float[Tensor, "c h w"], t: Float[Tensor, "k"], *,
-    objective: Callable = decision,
-) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"], Float[Tensor, "k"]]:  # fmt: skip
+    model: Callable, x: Float[Tensor, "c h w"], y: int, v: Float[Tensor, "c h w"], t: Float[Tensor, "k"]
+) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"], Float[Tensor, "k"]]:
     """S, dS/dt and d2S/dt2 of the slice t -> S(x + t v), by automatic differentiation; the last is 0 for ReLU."""
     labels = torch.full((len(t),), y, device=x.device)
     with evaluating(model), torch.enable_grad():
         at = t.detach().to(x).requires_grad_(True)
-        values = objective(model(x + at.view(-1, 1, 1, 1) * v), labels)
+        values = decision(model(x + at.view(-1, 1, 1, 1) * v), labels)
         slope = _derivative(values, at)
         second = _derivative(slope, at)
     return values.detach(), slope.detach(), second.detach()
@@ -260,16 +261,16 @@ def _derivative(values: Tensor, at: Tensor) -> Tensor:
 
 
 def free_of_kinks(
-    t: Float[Tensor, "k"], slope: Float[Tensor, "k"], second: Float[Tensor, "k"], *, window: int = 5
+    t: Float[Tensor, "k"], slope: Float[Tensor, "k"], second: Float[Tensor, "k"]
 ) -> Bool[Tensor, "k"]:
-    """Where a slice has no kink within ``window`` points: its slope changes there by what its second derivative says, up
+    """Where a slice has no kink within ``WINDOW`` points: its slope changes there by what its second derivative says, up
     to 5 %. Max-pooling and the maximum in S leave kinks on a softplus network too; curvature means nothing across them.
     """
     step = t[1:] - t[:-1]
     grown = torch.cat([slope.new_zeros(1), ((second[1:] + second[:-1]) / 2 * step).cumsum(0)])
-    rest, change = (part[2 * window :] - part[: -2 * window] for part in (slope - grown, slope))
+    rest, change = (part[2 * WINDOW :] - part[: -2 * WINDOW] for part in (slope - grown, slope))
     free = torch.zeros_like(slope, dtype=torch.bool)
-    free[window:-window] = rest.abs() <= 0.05 * change.abs()
+    free[WINDOW:-WINDOW] = rest.abs() <= 0.05 * change.abs()
     return free
 
 

@@ -12,6 +12,8 @@ from torch import Tensor
 from paperlib.state import reject
 
 Interval = dict[str, float]
+# of the bootstrap
+RESAMPLES, SEED = 2000, 0
 
 
 def wilson(successes: int, n: int) -> Interval:
@@ -24,23 +26,23 @@ def wilson(successes: int, n: int) -> Interval:
     return {"mean": 100 * (successes / n), "low": 100 * float(ends.low), "high": 100 * float(ends.high), "n": n}
 
 
-def mean_interval(values: Float[Tensor, "n"], *, resamples: int = 2000, seed: int = 0) -> Interval:
+def mean_interval(values: Float[Tensor, "n"]) -> Interval:
     """Mean over images with a 95 % bootstrap interval (percentile, Efron 1979), in the values' unit."""
-    return _bootstrap(values, lambda sample: sample.mean(1), resamples, seed)
+    return _bootstrap(values, lambda sample: sample.mean(1))
 
 
-def median_interval(values: Float[Tensor, "n"], *, resamples: int = 2000, seed: int = 0) -> Interval:
+def median_interval(values: Float[Tensor, "n"]) -> Interval:
     """Median over images with a 95 % bootstrap interval; infinite values (nothing found) may take part."""
-    return _bootstrap(values, lambda sample: sample.quantile(0.5, dim=1, interpolation="lower"), resamples, seed)
+    return _bootstrap(values, lambda sample: sample.quantile(0.5, dim=1, interpolation="lower"))
 
 
-def _bootstrap(values: Tensor, statistic: Callable, resamples: int, seed: int) -> Interval:
+def _bootstrap(values: Tensor, statistic: Callable) -> Interval:
     values = torch.as_tensor(values).double().flatten()
     reject(len(values) == 0, "values is empty; allowed is at least one")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(SEED)
     drawn = torch.cat([
-        statistic(values[torch.randint(len(values), (min(100, resamples - k), len(values)), generator=generator)])
-        for k in range(0, resamples, 100)
+        statistic(values[torch.randint(len(values), (min(100, RESAMPLES - k), len(values)), generator=generator)])
+        for k in range(0, RESAMPLES, 100)
     ])  # fmt: skip
     low, high = (float(drawn.quantile(q, interpolation="lower")) for q in (0.025, 0.975))
     return {"mean": float(statistic(values[None])), "low": low, "high": high, "n": len(values)}
@@ -88,9 +90,8 @@ def interval(
 
 
 def ratio(
-    first: Float[np.ndarray, "n"], second: Float[np.ndarray, "m"], *, how: str = "mean", resamples: int = 2000,
-    seed: int = 0,
-) -> Interval | None:  # fmt: skip
+    first: Float[np.ndarray, "n"], second: Float[np.ndarray, "m"], *, how: str = "mean"
+) -> Interval | None:
     """First over second with a 95 % bootstrap interval, unit ×: of their means, of their medians, or the ``geometric``
     mean of the ratios one by one. Samples of equal length belong to the same images and are drawn together.
 
@@ -102,9 +103,9 @@ def ratio(
     reject(len(a) == 0 or len(b) == 0, "ratio has an empty sample; allowed is at least one value each")
     if how == "geometric" and min(a.min(), b.min()) <= 0:
         return None
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(a), size=(resamples, len(a)))
-    drawn_b = drawn if len(a) == len(b) else rng.integers(len(b), size=(resamples, len(b)))
+    rng = np.random.default_rng(SEED)
+    drawn = rng.integers(len(a), size=(RESAMPLES, len(a)))
+    drawn_b = drawn if len(a) == len(b) else rng.integers(len(b), size=(RESAMPLES, len(b)))
     above, below = statistics[how](a[drawn], axis=1), statistics[how](b[drawn_b], axis=1)
     whole = float(statistics[how](b, axis=0))
     if whole <= 0 or below.min() <= 0:

@@ -22,7 +22,8 @@ from paperlib.refusal import Refusal
 from paperlib.state import check_batch, reject
 
 PACKAGE, VERSION = "pyautoattack", "0.2.0"
-NORMS = {"linf": "Linf", "l2": "L2"}
+# images of one attack, which is kept as a whole
+CHUNK = 100
 
 
 class OracleError(Refusal):
@@ -38,26 +39,25 @@ def available() -> str | None:
 
 
 def autoattack(
-    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: float, norm: str = "linf", seed: int = 0,
-    chunk: int = 100, store: Path | None = None, of: str = "", ends: float = math.inf, progress: bool = False,
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: float, seed: int = 0,
+    store: Path | None = None, of: str = "", ends: float = math.inf, progress: bool = False,
 ) -> Bool[Tensor, "m"]:  # fmt: skip
     """Whether each image is still classified rightly after the standard AutoAttack (APGD on the cross-entropy, targeted
-    APGD and FAB, Square) inside the ``eps``-ball ([0, 1] scale).
+    APGD and FAB, Square) inside the l-infinity ball of size ``eps`` ([0, 1] scale).
 
-    Images go in chunks, each an attack of its own from ``seed``. With ``store`` (a folder) every finished chunk is written
-    down, under a hash of its images, ``of`` (what the network is, such as its weights' hash), ``eps`` and ``seed``, and an
-    interrupted run goes on behind it. No chunk begins after ``ends`` (of ``time.monotonic``): the flags are then those of
-    the first ``m`` images, and of no more than were kept where the package is missing. The network is copied, never touched.
+    Images go in chunks of ``CHUNK``, each an attack of its own from ``seed``. With ``store`` (a folder) every finished one
+    is written down, under a hash of its images, ``of`` (what the network is, such as its weights' hash), ``eps`` and
+    ``seed``, and an interrupted run goes on behind it. No chunk begins after ``ends`` (of ``time.monotonic``): the flags are
+    then those of the first ``m`` images, and of no more than were kept where the package is missing. The network is copied,
+    never touched.
     Raises OracleError if the package is missing while there is time, and InputError for a wrong argument.
     """
     check_batch(x, y)
     reject(not eps > 0, f"eps is {eps}; allowed is a positive number")
-    reject(norm not in NORMS, f"norm is {norm!r}; allowed are {', '.join(NORMS)}")
-    reject(chunk < 1, f"chunk is {chunk}; allowed is at least 1")
     network = copy.deepcopy(model).eval().requires_grad_(False)
     flags = torch.zeros_like(y, dtype=torch.bool)
-    for index in tqdm(torch.arange(len(x)).split(chunk), disable=not progress, desc="AutoAttack"):
-        part = None if store is None else Path(store) / f"autoattack-{_key(x[index], y[index], eps, norm, seed, of)}.npy"
+    for index in tqdm(torch.arange(len(x)).split(CHUNK), disable=not progress, desc="AutoAttack"):
+        part = None if store is None else Path(store) / f"autoattack-{_key(x[index], y[index], eps, seed, of)}.npy"
         if part is not None and part.exists():
             flags[index] = torch.from_numpy(np.load(part, allow_pickle=False)).to(flags.device)
             continue
@@ -65,14 +65,14 @@ def autoattack(
             return flags[: index[0]]
         if available() is None:
             raise OracleError(f"AutoAttack is not installed; allowed is: pip install --no-deps {PACKAGE}=={VERSION}")
-        flags[index] = _standard(network, x[index], y[index], eps, norm, seed)
+        flags[index] = _standard(network, x[index], y[index], eps, seed)
         if part is not None:
             with replacing(part) as stream:
                 np.save(stream, flags[index].cpu().numpy())
     return flags
 
 
-def _standard(network, x: Tensor, y: Tensor, eps: float, norm: str, seed: int) -> Bool[Tensor, "n"]:
+def _standard(network, x: Tensor, y: Tensor, eps: float, seed: int) -> Bool[Tensor, "n"]:
     from pyautoattack import AutoAttack
 
     def right(images: Tensor) -> Bool[Tensor, "n"]:
@@ -84,11 +84,11 @@ def _standard(network, x: Tensor, y: Tensor, eps: float, norm: str, seed: int) -
         return clean
     # the package seeds torch's global generator
     with torch.random.fork_rng():
-        attacker = AutoAttack(network, norm=NORMS[norm], eps=eps, version="standard", device=x.device, seed=seed)
+        attacker = AutoAttack(network, norm="Linf", eps=eps, version="standard", device=x.device, seed=seed)
         attacker.verbose = False
         adversarial, _ = attacker.run_standard_evaluation(x.clone(), y.clone(), batch_size=len(x))
     return right(adversarial)
 
 
-def _key(x: Tensor, y: Tensor, eps: float, norm: str, seed: int, of: str) -> str:
-    return tensors_digest([VERSION, eps, norm, seed, of], x, y)[:16]
+def _key(x: Tensor, y: Tensor, eps: float, seed: int, of: str) -> str:
+    return tensors_digest([VERSION, eps, "linf", seed, of], x, y)[:16]

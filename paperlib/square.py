@@ -11,23 +11,23 @@ from paperlib.attack import Adversarial
 from paperlib.objective import cw, right
 from paperlib.state import check_batch, evaluating, reject
 
-# the halvings of the squares' share of the area, at these queries of 10,000 (their Sec. 5)
+# the squares' share of the area at first, and its halvings, at these queries of 10,000 (their Sec. 5)
+SHARE = 0.8
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
 def square(
     model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: float, queries: int = 1000,
-    share: float = 0.8, batch: int = 500, generator: torch.Generator | None = None,
+    batch: int = 500, generator: torch.Generator | None = None,
 ) -> Adversarial:  # fmt: skip
     """Climb -S by changing one square of ``eps``-sized pixels a query, kept where it climbs; examples leave when wrong.
 
-    ``share``: of the image's area that the first squares cover, halved along the way. Sizes are on the [0, 1] scale.
+    The first squares cover ``SHARE`` of the image's area, halved along the way. Sizes are on the [0, 1] scale.
     ``batch`` bounds the memory and changes no result. Raises ValueError with one sentence for a wrong argument.
     """
     check_batch(x, y)
     reject(not 0 <= eps < math.inf, f"eps is {eps}; allowed is a number of at least 0")
     reject(queries < 1 or batch < 1, f"queries is {queries} and batch is {batch}; allowed are at least 1")
-    reject(not 0 < share <= 1, f"share is {share}; allowed is above 0, at most 1")
     x = x.detach()
     found, value = x.clone(), torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
     active = torch.arange(len(x), device=x.device)
@@ -41,7 +41,7 @@ def square(
             signs = torch.randint(0, 2, (len(x), x.shape[1], 1, columns), generator=generator) * 2 - 1
             for index in active.split(batch):
                 tried = _tried(x[index], found[index], places[index.cpu()], signs[index.cpu()].to(x), eps,
-                               side(query, queries, share, x.shape[2:]), first=query == 0)  # fmt: skip
+                               side(query, queries, x.shape[2:]), first=query == 0)  # fmt: skip
                 new = cw(model(tried), y[index]).to(x.dtype)
                 better = new > value[index]
                 found[index[better]], value[index[better]] = tried[better], new[better]
@@ -62,12 +62,12 @@ def _tried(x, current, places, signs, eps: float, edge: int, *, first: bool):
     return torch.where(inside, (x + eps * signs).clamp(0, 1), current)
 
 
-def side(query: int, queries: int, share: float, shape: tuple[int, int]) -> int:
-    """The squares' side in pixels at a query: of ``share`` of the area at first, half of that at each of ``HALVINGS``.
+def side(query: int, queries: int, shape: tuple[int, int]) -> int:
+    """The squares' side in pixels at a query: of ``SHARE`` of the area at first, half of that at each of ``HALVINGS``.
 
-    >>> [side(query, 10_000, 0.8, (28, 28)) for query in (1, 100, 9000)]
+    >>> [side(query, 10_000, (28, 28)) for query in (1, 100, 9000)]
     [25, 13, 1]
     """
     halved = sum(query * 10_000 / queries > place for place in HALVINGS)
     height, width = shape
-    return min(max(1, round(math.sqrt(share / 2**halved * height * width))), height, width)
+    return min(max(1, round(math.sqrt(SHARE / 2**halved * height * width))), height, width)

@@ -30,42 +30,23 @@ SECONDS = 10
 # Directions. All of one plot are brought to the same norm, or the picture shows the norms instead of the network.
 
 
-def random_direction(
-    x: Float[Tensor, "..."], *, generator: torch.Generator, kind: str = "sign"
-) -> Float[Tensor, "..."]:
-    """Random signs (the fair partner of a gradient's signs) or a Gaussian direction, shaped like ``x``.
-
-    Raises ValueError for another ``kind`` than ``sign`` or ``gaussian``.
-    """
-    reject(kind not in ("sign", "gaussian"), f"kind is {kind!r}; allowed are sign, gaussian")
-    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
-    return noise.sign() if kind == "sign" else noise
+def random_direction(x: Float[Tensor, "..."], *, generator: torch.Generator) -> Float[Tensor, "..."]:
+    """Random signs, the fair partner of a gradient's signs, shaped like ``x``."""
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device).sign()
 
 
 def adversarial_direction(
-    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, objective: str = "cw", norm: str = "linf"
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, objective: str = "cw"
 ) -> Float[Tensor, "n c h w"]:
-    """The direction of an attack's first step: the gradient of any objective of Eq. 3, as signs (``linf``) or
-    l2-normalised (``l2``). Raises ValueError for a wrong name.
+    """The direction of an attack's first step: the signs of the gradient of any objective of Eq. 3. Raises ValueError for
+    a wrong name.
     """
     check_batch(x, y)
-    reject(norm not in ("linf", "l2"), f"norm is {norm!r}; allowed are linf, l2")
     with evaluating(model):
         with torch.no_grad():
             f = climbed(objective, model(x), y)
         _, gradient = input_gradient(lambda batch: f(model(batch), torch.arange(len(x), device=x.device)), x)
-    return gradient.sign() if norm == "linf" else same_norm(gradient, to=1.0)
-
-
-def same_norm(direction: Float[Tensor, "n ..."], *, to: float | None = None) -> Float[Tensor, "n ..."]:
-    """Each example's direction rescaled to l2 norm ``to``; by default sqrt(d), the norm of a sign vector, so that
-    alpha reads as the root mean square change of a pixel. A zero direction stays zero.
-    """
-    target = direction[0].numel() ** 0.5 if to is None else to
-    # in double precision: the square of a small gradient underflows in single, and a large quotient overflows
-    lengths = direction.flatten(1).double().norm(dim=1).clamp_min(1e-300)
-    scaled = direction.double() * (target / lengths).view(-1, *[1] * (direction.ndim - 1))
-    return scaled.to(direction.dtype)
+    return gradient.sign()
 
 
 def orthogonal(v: Float[Tensor, "n ..."], u: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
@@ -95,11 +76,10 @@ def input_plane(
     return u, orthogonal(v, u)
 
 
-def filter_normalised(model: nn.Module, *, generator: torch.Generator, one_dimensional: bool = False) -> Tensor:
+def filter_normalised(model: nn.Module, *, generator: torch.Generator) -> Tensor:
     """A Gaussian direction in parameter space, each filter scaled to its weight's norm (Li et al. 2017); flat ``(p,)``.
 
-    Parameters with one dimension (biases, BatchNorm's scale and shift) get a zero direction unless
-    ``one_dimensional``; then each such vector is scaled as one filter.
+    Parameters with one dimension (biases, BatchNorm's scale and shift) get a zero direction.
     """
     parts = []
     for weight in model.parameters():
@@ -109,8 +89,7 @@ def filter_normalised(model: nn.Module, *, generator: torch.Generator, one_dimen
             noise_rows = noise_rows * (rows.norm(dim=1) / noise_rows.norm(dim=1).clamp_min(1e-30))[:, None]
             parts.append(noise_rows.flatten())
         else:
-            scale = weight.detach().norm() / noise.norm().clamp_min(1e-30) if one_dimensional else 0.0
-            parts.append((noise * scale).flatten())
+            parts.append(torch.zeros_like(noise))
     return torch.cat(parts)
 
 
@@ -282,11 +261,11 @@ def boundary_distance(
     direction: Float[Tensor, "n c h w"],
     *,
     reach: float,
-    clip: tuple[float, float] | None = (0.0, 1.0),
     coarse: int = 64,
     bisections: int = 20,
 ) -> Float[Tensor, "n"]:
-    """The smallest t > 0 with S(x + t direction) <= 0, for every example along its own direction (arrows of Fig. 4).
+    """The smallest t > 0 with S(x + t direction) <= 0, for every example along its own direction, pixels kept in [0, 1]
+    (arrows of Fig. 4).
 
     ``f`` gives S for a batch that stays aligned with ``x``. A coarse scan of ``coarse`` steps up to ``reach`` finds the
     first crossing and bisection refines it; 0 where S(x) <= 0 already, inf where nothing is crossed within ``reach``.
@@ -299,7 +278,7 @@ def boundary_distance(
     def S(t: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
         points = x + t.view(-1, 1, 1, 1).to(x.dtype) * direction
         with torch.no_grad():
-            return f(points.clamp(*clip) if clip else points)
+            return f(points.clamp(0, 1))
 
     ts = torch.linspace(0, reach, coarse + 1, dtype=torch.float64, device=x.device)
     crossed = torch.full((len(x),), torch.inf, dtype=torch.float64, device=x.device)

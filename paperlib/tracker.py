@@ -56,10 +56,10 @@ class Rise:
         self.values[step:, index.cpu()] = torch.nan
         self.values[step, index.cpu()] = value.detach().float().cpu()
 
-    def still_rising(self, share: float = 0.1) -> Float[Tensor, "n"]:
-        """How much of its whole rise (0 to 1) the best value so far made in the last ``share`` of the steps; NaN for
+    def still_rising(self) -> Float[Tensor, "n"]:
+        """How much of its whole rise (0 to 1) the best value so far made in the last tenth of the steps; NaN for
         examples that stopped early, or never rose."""
         reached = self.values.nan_to_num(-torch.inf).cummax(0).values
-        late = reached[-1] - reached[int((1 - share) * (len(reached) - 1))]
+        late = reached[-1] - reached[int(0.9 * (len(reached) - 1))]
         whole = reached[-1] - reached[0]
         return torch.where(self.values[-1].isnan() | (whole <= 0), torch.nan, late / whole)

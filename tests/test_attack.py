@@ -149,7 +149,7 @@ def test_the_rise_is_the_objective_along_the_path():
         cw(model, x, y, eps=0.1, step_size=0.01, steps=4, tracker=tracker)
     expected = torch.stack([-decision(model(iterate), y) for iterate in path.points])
     assert torch.allclose(rise.values.double(), expected.detach(), atol=1e-6)
-    late = rise.still_rising(0.25)
+    late = rise.still_rising()
     best = expected.detach().cummax(0).values
     assert torch.allclose(late.double(), (best[-1] - best[3]) / (best[-1] - best[0]), atol=1e-4)
 

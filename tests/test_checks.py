@@ -49,8 +49,8 @@ def kinds(found) -> list[str]:
     return [note.kind for note in found.notes]
 
 
-def examined(f, split=SPLIT, **options):
-    return examine(Around(f), split.x, split.y, classes=4, **options)
+def examined(f, split=SPLIT):
+    return examine(Around(f), split.x, split.y, classes=4)
 
 
 def test_a_sound_network_has_no_notes():
@@ -270,7 +270,7 @@ def test_chance_that_no_seed_fixes_is_said():
     def unseeded(net, x):
         return net(x + torch.from_numpy(random.random(x.shape)).float())
 
-    found = examine(Around(unseeded), SPLIT.x, SPLIT.y, classes=4, average=2)
+    found = examine(Wrapped(Around(unseeded), average=2), SPLIT.x, SPLIT.y, classes=4)
     assert "no seed of torch's fixes its numbers" in found.notes[0].sentence
 
 
@@ -278,7 +278,7 @@ def test_torchs_own_random_numbers_go_on_as_if_nothing_had_been_examined():
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    examined(noisy, average=3)
+    examine(Wrapped(Around(noisy), average=3), SPLIT.x, SPLIT.y, classes=4)
     assert torch.equal(torch.rand(2), expected)
 
 
@@ -375,12 +375,15 @@ def test_the_logits_of_a_tuple_or_dictionary_are_named(key):
     def several(net, x):
         return {"features": x, "out": net(x)} if key == "out" else (x, net(x))
 
-    found = examined(several, logits=key)
+    def named(f, logits: str):
+        return examine(Wrapped(Around(f), logits=logits), SPLIT.x, SPLIT.y, classes=4)
+
+    found = named(several, key)
     assert found.notes == [] and found.right.all()
     with pytest.raises(NetworkError, match="logits is 'other'; allowed are the entries that the network returns: "):
-        examined(several, logits="other")
+        named(several, "other")
     with pytest.raises(NetworkError, match="logits is 'out', but the network returns Tensor"):
-        examined(lambda net, x: net(x), logits="out")
+        named(lambda net, x: net(x), "out")
 
 
 # A network is left as it was found.

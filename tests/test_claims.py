@@ -112,19 +112,65 @@ def test_the_book_s_claims_are_complete_and_readable():
         ("rule: {both: [{kind: paired, path: ours/bim}]}", "judges by ours/bim, which show does not name"),
         ("artifact: fig99", "'fig99', which does not exist"),
         ("recorded: {quick: maybe}", "records 'maybe'"),
+        # values of another kind than their fields hold
+        ("rule: {both: [{kind: near, path: a, tolerance: five}]}", "tolerance 'five' in a check near; allowed is"),
+        ("rule: {both: [{kind: near, path: a, tolerance: true}]}", "tolerance True in a check near; allowed is"),
+        ("rule: {both: [{kind: near, path: a, tolerance: .nan}]}", "tolerance nan in a check near; allowed is"),
+        ("rule: {both: [{kind: near, path: a, tolerance: -1}]}", "tolerance -1 in a check near; allowed is"),
+        ("rule: {both: [{kind: near, path: a, tolerance: 1, paper: 3}]}", "paper 3 in a check near; allowed is a word"),
+        ("rule: {both: [{kind: between, path: a, low: [1], high: 2}]}", r"low \[1\] in a check between; allowed is"),
+        ("rule: {both: [{kind: between, path: a, low: 3, high: 2}]}", "low 3 above high 2 in a check between; allowed is"),
+        ("rule: {both: [{kind: between, path: 0.1, low: 1, high: 2}]}", "path 0.1 in a check between; allowed is a word"),
+        ("rule: {both: [{kind: greater, left: {a: 1}, right: 2}]}", "left {'a': 1} in a check greater; allowed is"),
+        ("rule: {both: [{kind: paired, path: a, margin: 1e999}]}", "margin inf in a check paired; allowed is"),
+        ("rule: {both: [{kind: not-testable, why: }]}", "why None in a check not-testable; allowed is a word"),
+        ("rule: {both: [{kind: [near]}]}", r"a check of kind \['near'\]; allowed are greater"),
+        ("rule: {both: [near]}", "has the check 'near'; allowed is a mapping"),
+        ("rule: {both: near}", "has 'near' in rule both; allowed is a list of checks"),
+        ("rule: []", r"has rule \[\]; allowed is a mapping"),
+        ("recorded: partly", "has recorded 'partly'; allowed is a mapping"),
+        ("show: {a: 3}", "shows 'a' as 3; allowed are words"),
+        ("show: {'fig99:a': a}", "names the artifact 'fig99', which does not exist"),
+        ("artifact: [table1]", r"has artifact \['table1'\]; allowed is a word"),
+        ("section: 1", "has section 1; allowed is a word"),
+        ("note: ''", "has note ''; allowed is a word"),
+        ("paper: [1, 2]", r"has paper \[1, 2\]; allowed is a word or a finite number"),
     ],
 )
-def test_a_broken_entry_is_refused(broken, said, tmp_path, monkeypatch):
-    whole = {"rule": "rule: {both: []}", "artifact": "artifact: table1", "recorded": "recorded: {}"}
+def test_a_broken_entry_is_refused(broken, said, ledger):
+    whole = {"section": "section: '1'", "show": "show: {a: accuracy}", "rule": "rule: {both: []}", "paper": "paper: p",
+             "artifact": "artifact: table1", "recorded": "recorded: {}"}  # fmt: skip
     whole[broken.split(":")[0]] = broken
-    lines = ["- id: one", "section: '1'", "claim: c", "quantity: q", "show: {}", "paper: p", *whole.values()]
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "claims.yml").write_text("\n  ".join(lines) + "\n")
-    known = claims.experiments.load()
-    monkeypatch.setattr(claims.experiments, "ROOT", tmp_path)
-    monkeypatch.setattr(claims.experiments, "load", lambda: known)
-    with pytest.raises(claims.ClaimError, match=said):
+    ledger("\n  ".join(["- id: one", "claim: c", "quantity: q", *whole.values()]))
+    with pytest.raises(claims.ClaimError, match=f"^claim one (?s:.)*{said}") as caught:
         claims.load()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("one: two", "book/claims.yml holds {'one': 'two'}; allowed is a list of claims"),
+        ("- one", "claim number 1 is 'one'; allowed is a mapping"),
+        ("\n".join(2 * ["- {id: one, section: '1', claim: c, artifact: table1, quantity: q, show: {}, rule: {}, paper: p}"]),
+         "claim one is there twice; give each an id of its own"),
+    ],
+)  # fmt: skip
+def test_a_ledger_that_is_no_list_of_claims_is_refused(text, said, ledger):
+    ledger(text)
+    with pytest.raises(claims.ClaimError) as caught:
+        claims.load()
+    assert str(caught.value) == said
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    """Writes a ledger in place of the book's."""
+    known = claims.experiments.load()
+    monkeypatch.setattr(claims.settings, "ROOT", tmp_path)
+    monkeypatch.setattr(claims.experiments, "load", lambda: known)
+    (tmp_path / "book").mkdir()
+    return lambda text: (tmp_path / "book" / "claims.yml").write_text(text + "\n")
 
 
 # verdicts on seconds depend on the machine

@@ -56,20 +56,20 @@ def test_accuracy_counts_flags():
 
 
 @pytest.mark.parametrize(("interval", "truth"), [(intervals.mean_interval, 1.0), (intervals.median_interval, math.log(2))])
-def test_bootstrap_intervals_cover_the_truth_as_often_as_they_say(interval, truth):
+def test_bootstrap_intervals_cover_the_truth_as_often_as_they_say(interval, truth, monkeypatch):
     values = torch.from_numpy(np.random.default_rng(0).exponential(size=(200, 60)))
-    found = [interval(sample, resamples=300) for sample in values]
+    monkeypatch.setattr(intervals, "RESAMPLES", 300)
+    found = [interval(sample) for sample in values]
     covered = sum(f["low"] <= truth <= f["high"] for f in found)
     assert 175 <= covered <= 199  # 95 % of 200, less what the bootstrap of 60 values lacks
     assert all(f["low"] <= f["mean"] <= f["high"] for f in found)
 
 
-def test_bootstrap_is_the_statistic_and_its_seed_decides_the_interval():
+def test_bootstrap_is_the_statistic_and_repeats():
     values = torch.tensor([0.0, 1.0, 2.0, 5.0, 9.0])
     mean, median = intervals.mean_interval(values), intervals.median_interval(values)
     assert mean["mean"] == pytest.approx(3.4) and median["mean"] == 2.0 and mean["n"] == median["n"] == 5
     assert intervals.mean_interval(values) == mean
-    assert intervals.mean_interval(values, seed=1, resamples=50) != intervals.mean_interval(values, resamples=50)
     assert intervals.mean_interval(torch.full((4,), 2.5)) == {"mean": 2.5, "low": 2.5, "high": 2.5, "n": 4}
 
 
@@ -229,9 +229,6 @@ def test_masked_cross_entropy_does_not_hide_from_the_margin():
     values, _ = evaluate.robustness(steep, x, y, eps=[0.1], step_size=0.03)
     assert values["bim"]["0.1"]["mean"] == 100
     assert values["worst"]["0.1"]["mean"] <= values["cw"]["0.1"]["mean"] < 60
-    # in whatever order the attacks come
-    _, found = evaluate.robustness(steep, x, y, eps=[0.1], step_size=0.03, attacks=("cw", "bim"))
-    assert found["worst", 0.1].sum() <= found["cw", 0.1].sum()
     signs = evaluate.masking(steep, x, y, eps=0.1, step_size=0.03, generator=seeded())
     assert signs["zero_gradient"] == 100 and signs["unbounded"] == 100
     assert signs["cw_minus_ce"] == pytest.approx(values["cw"]["0.1"]["mean"] - 100, abs=15)
@@ -276,7 +273,6 @@ def test_batchnorm_in_train_mode_changes_no_accuracy():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"attacks": ("fgsm", "deepfool", "apgd")}, "attacks holds deepfool, apgd; allowed are fgsm, bim, cw, pgd"),
         ({"eps": []}, "eps is []; allowed are rising positive numbers"),
         ({"eps": [0.2, 0.1]}, "eps is [0.2, 0.1]; allowed are rising positive numbers"),
         ({"eps": [0.1, 0.1]}, "eps is [0.1, 0.1]; allowed are rising positive numbers"),

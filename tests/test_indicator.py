@@ -45,13 +45,14 @@ def test_jacobian_of_a_quadratic():
     assert torch.allclose(J.flatten(1), x.flatten(1) @ Q + b, rtol=0, atol=1e-12)
 
 
-def test_jacobian_of_any_objective_and_its_batch_size():
+def test_jacobian_of_any_objective_and_its_batch_size(monkeypatch):
+    monkeypatch.setattr(indicator, "BATCH", 3)
     model, x = relu_network(), images(7)
     y = torch.tensor([0, 1, 2, 3, 0, 1, 2])
     p = model(x).softmax(1).detach()
     A = torch.stack([torch.autograd.functional.jacobian(lambda z: model(z[None])[0], image).flatten(1) for image in x])
     expected = (p[:, :, None] * A).sum(1) - A[torch.arange(7), y]
-    J = indicator.jacobian(model, x, y, objective=cross_entropy, batch=3)
+    J = indicator.jacobian(model, x, y, objective=cross_entropy)
     assert torch.allclose(J.flatten(1), expected, rtol=0, atol=1e-10)
 
 
@@ -88,9 +89,11 @@ def test_hessian_changes_sign_with_the_label():
 
 
 @pytest.mark.parametrize("rows", [1, 3, 5, 16, 64])
-def test_hessian_does_not_depend_on_how_many_rows_are_made_at_once(rows):
+def test_hessian_does_not_depend_on_how_many_rows_are_made_at_once(rows, monkeypatch):
     smooth, x = softened(relu_network(), 3.0), images(1)[0]
-    assert torch.allclose(indicator.hessian(smooth, x, 1, rows=rows), indicator.hessian(smooth, x, 1), atol=1e-12)
+    expected = indicator.hessian(smooth, x, 1)
+    monkeypatch.setattr(indicator, "ROWS", rows)
+    assert torch.allclose(indicator.hessian(smooth, x, 1), expected, atol=1e-12)
 
 
 def test_hessian_is_automatic_differentiations_and_symmetric():
@@ -125,7 +128,8 @@ def test_cross_entropy_hessian_of_a_relu_network():
     model, x = relu_network(), images(1)[0]
     H = indicator.cross_entropy_hessian(model, x)
     for label in range(4):
-        expected = indicator.hessian(model, x, label, objective=cross_entropy)
+        loss = lambda z, label=label: cross_entropy(model(z[None]), torch.tensor([label]))[0]  # noqa: E731
+        expected = torch.autograd.functional.hessian(loss, x).reshape(16, 16)
         assert torch.allclose(H, expected, rtol=0, atol=1e-10)
     eigenvalues = indicator.spectrum(H)
     assert eigenvalues[0] > -1e-10  # positive semi-definite
@@ -196,21 +200,13 @@ def test_second_term_of_the_bound_is_the_smaller_of_its_two_bounds():
 
 
 def test_curvature_at_scale_of_a_quadratic_is_exact_at_every_scale():
-    model, Q, _ = quadratic()
-    x = images(3, (1, 2, 2))
-    y, v = torch.zeros(3, dtype=torch.long), torch.randn(3, 1, 2, 2, dtype=torch.float64)
-    unit = v.flatten(1) / v.flatten(1).norm(dim=1, keepdim=True)
-    for h in (1e-3, 0.1, 5.0):
-        found = indicator.curvature_at_scale(model, x, y, h=h, v=v)
-        assert torch.allclose(found, (unit @ Q).norm(dim=1), rtol=1e-8)
-
-
-def test_curvature_at_scale_follows_the_signs_of_the_jacobian_by_default():
     model, Q, b = quadratic()
     x = images(3, (1, 2, 2))
-    y = torch.zeros(3, dtype=torch.long)
-    signs = (x.flatten(1) @ Q + b).sign() / 2
-    assert torch.allclose(indicator.curvature_at_scale(model, x, y, h=0.1), (signs @ Q).norm(dim=1), rtol=1e-8)
+    # along the signs of the Jacobian, brought to length 1
+    unit = (x.flatten(1) @ Q + b).sign() / 2
+    for h in (1e-3, 0.1, 5.0):
+        found = indicator.curvature_at_scale(model, x, torch.zeros(3, dtype=torch.long), h=h)
+        assert torch.allclose(found, (unit @ Q).norm(dim=1), rtol=1e-8)
 
 
 def test_a_relu_network_has_curvature_at_a_finite_scale():
@@ -242,7 +238,7 @@ def test_report_of_a_quadratic_network():
     y[0] = 1 - y[0]  # one image is misclassified
     S, J = torch.where(y == 0, value, -value), z @ Q + b
     eps = 1.001 * float((S / J.abs().sum(1)).sort().values[2])
-    found = indicator.report(model, x, y, eps=eps, h=0.1)
+    found = indicator.report(model, x, y, eps=eps)
     expected = {
         "S": S, "mean_J": J.abs().mean(1), "l1_J": J.abs().sum(1), "l2_J": J.norm(dim=1),
         "curvature": (J.sign() / 2 @ Q).norm(dim=1), "loss_slope": torch.sigmoid(-S) * J.norm(dim=1),
@@ -269,7 +265,6 @@ def test_report_never_sees_more_images_at_once_than_its_batches_hold():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda m, x, y: indicator.hessian(m, x[0], 0, rows=0), "rows is 0; allowed is at least 1"),
         (lambda m, x, y: indicator.near_zero_ratio(x, threshold=-1), "threshold is -1; allowed is a number of at least 0"),
         (lambda m, x, y: indicator.bound(x[0], torch.eye(4), eps=-0.1), "eps is -0.1; allowed is a number of at least 0"),
         (lambda m, x, y: indicator.curvature_at_scale(m, x, y, h=0), "h is 0; allowed is a positive number"),

@@ -14,12 +14,13 @@ def standard(monkeypatch):
     """In place of the package: an attack that breaks every second image; counts its calls."""
     calls = []
 
-    def every_second(network, x, y, eps, norm, seed):
+    def every_second(network, x, y, eps, seed):
         calls.append(len(x))
         return torch.arange(len(x)) % 2 == 0
 
     monkeypatch.setattr(oracle, "_standard", every_second)
     monkeypatch.setattr(oracle, "available", lambda: oracle.VERSION)
+    monkeypatch.setattr(oracle, "CHUNK", 4)
     return calls
 
 
@@ -36,20 +37,20 @@ def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch):
 
 def test_finished_chunks_are_kept_and_shared_by_longer_runs(standard, tmp_path):
     model, x, y = setting(10)
-    short = oracle.autoattack(model, x[:8], y[:8], eps=0.1, chunk=4, store=tmp_path, of="a")
+    short = oracle.autoattack(model, x[:8], y[:8], eps=0.1, store=tmp_path, of="a")
     assert standard == [4, 4]
-    longer = oracle.autoattack(model, x, y, eps=0.1, chunk=4, store=tmp_path, of="a")
+    longer = oracle.autoattack(model, x, y, eps=0.1, store=tmp_path, of="a")
     assert standard == [4, 4, 2] and torch.equal(longer[:8], short)
     for changes in ({"eps": 0.2}, {"of": "b"}, {"seed": 1}):
-        oracle.autoattack(model, x[:4], y[:4], **{"eps": 0.1, "chunk": 4, "store": tmp_path, "of": "a"} | changes)
+        oracle.autoattack(model, x[:4], y[:4], **{"eps": 0.1, "store": tmp_path, "of": "a"} | changes)
     assert standard == [4, 4, 2, 4, 4, 4]
 
 
 def test_after_the_end_only_what_is_kept_is_told(standard, tmp_path, monkeypatch):
     model, x, y = setting(10)
-    oracle.autoattack(model, x[:4], y[:4], eps=0.1, chunk=4, store=tmp_path)
+    oracle.autoattack(model, x[:4], y[:4], eps=0.1, store=tmp_path)
     monkeypatch.setattr(oracle, "available", lambda: None)
-    kept = oracle.autoattack(model, x, y, eps=0.1, chunk=4, store=tmp_path, ends=time.monotonic() - 1)
+    kept = oracle.autoattack(model, x, y, eps=0.1, store=tmp_path, ends=time.monotonic() - 1)
     assert kept.tolist() == [True, False, True, False] and standard == [4]
 
 
@@ -57,8 +58,7 @@ def test_after_the_end_only_what_is_kept_is_told(standard, tmp_path, monkeypatch
     ("changes", "sentence"),
     [
         ({"eps": float("nan")}, "eps is nan; allowed is a positive number"),
-        ({"norm": "l1"}, "norm is 'l1'; allowed are linf, l2"),
-        ({"chunk": 0}, "chunk is 0; allowed is at least 1"),
+        ({"eps": 0.0}, "eps is 0.0; allowed is a positive number"),
     ],
 )
 def test_wrong_input_meets_one_sentence(changes, sentence):

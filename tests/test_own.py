@@ -14,6 +14,7 @@ from torch import nn
 from paperlib import data, evaluate, surface
 from paperlib.drawings import plane as plane_drawings
 from paperlib.reporting import judge, own, trial
+from paperlib.reporting.checks import examine
 from paperlib.state import InputError
 from press.__main__ import main
 
@@ -150,9 +151,9 @@ def test_what_a_weights_file_holds_instead_is_said(source, tmp_path, held, said)
 def test_a_network_for_other_images_or_classes_is_refused(source):
     dataset, split = own.images("digits", 4)
     with pytest.raises(own.NetworkError, match=r"K >= 10"):
-        own.check_fit(own.network(f"{source}:narrow"), split, dataset.classes)
+        examine(own.network(f"{source}:narrow"), split.x, split.y, classes=dataset.classes)
     with pytest.raises(own.NetworkError, match="does not take images of shape"):
-        own.check_fit(nn.Sequential(nn.Flatten(), nn.Linear(5, 10)), split, dataset.classes)
+        examine(nn.Sequential(nn.Flatten(), nn.Linear(5, 10)), split.x, split.y, classes=dataset.classes)
 
 
 class Through(nn.Module):
@@ -194,14 +195,14 @@ def refusing(linear, x):
 def test_a_network_that_cannot_be_measured_is_refused(f, said):
     dataset, split = own.images("digits", 4)
     with pytest.raises(own.NetworkError, match=said):
-        own.check_fit(Through(f), split, dataset.classes)
+        examine(Through(f), split.x, split.y, classes=dataset.classes)
 
 
 def test_a_gradient_of_zero_is_no_fault_and_the_network_is_left_as_it_was():
     dataset, split = own.images("digits", 4)
     model = nn.Sequential(Through(lambda linear, x: linear(x.round())), nn.BatchNorm1d(10)).train()
     with torch.no_grad():
-        own.check_fit(model, split, dataset.classes)
+        examine(model, split.x, split.y, classes=dataset.classes)
     assert model.training and not model[1].running_mean.any() and not split.x.requires_grad
     assert all(weight.grad is None for weight in model.parameters())
 

@@ -222,7 +222,7 @@ def test_a_folder_of_pictures_is_read_as_far_as_it_is_chosen(folder):
     pictures(folder / "photos" / "val")
     dataset, chosen = own.images("photos", 4)
     assert dataset.classes == 2 and chosen.index.tolist() == [0, 1, 3, 4] and chosen.y.tolist() == [0, 0, 1, 1]
-    assert chosen.x.shape == (4, 1, 8, 8) and dataset.pixel_scale == 1
+    assert chosen.x.shape == (4, 1, 8, 8) and dataset.pixel_scale == 1 and chosen.class_names == ("cat", "dog")
     assert torch.equal((255 * chosen.x[:, 0, 0, 0]).round().int(), torch.tensor([0, 1, 60, 61], dtype=torch.int32))
 
 
@@ -262,7 +262,7 @@ def test_a_torchvision_data_set_is_downloaded_only_if_it_is_not_there(monkeypatc
             asked.append((train, download))
             if not download:
                 raise RuntimeError("Dataset not found")
-            self.targets = [0, 1, 1, 0]
+            self.targets, self.classes = [0, 1, 1, 0], ["o", "ki"]
 
         def __len__(self):
             return 4
@@ -273,6 +273,7 @@ def test_a_torchvision_data_set_is_downloaded_only_if_it_is_not_there(monkeypatc
     monkeypatch.setattr(datasets, "KMNIST", Kept)
     _, chosen = own.images("kmnist", 2)
     assert asked == [(False, False), (False, True)] and chosen.index.tolist() == [0, 1] and chosen.y.tolist() == [0, 1]
+    assert chosen.class_names == ("o", "ki")
 
     def unreachable(self, root, train=True, download=False):
         raise OSError("none")
@@ -283,6 +284,12 @@ def test_a_torchvision_data_set_is_downloaded_only_if_it_is_not_there(monkeypatc
 
 
 # From the command line.
+
+
+def test_a_report_calls_the_classes_as_their_folders_are_called(folder, capsys):
+    pictures(folder / "photos", classes=("cat", "dog", "emu", "fox"))
+    run(capsys, "report", "--network", "mine.py:network", "--data", "photos", "--eps", "0.1", "--n", "4", "--out", "r.html")
+    assert json.loads((folder / "r.json").read_text())["data"]["class_names"] == ["cat", "dog", "emu", "fox"]
 
 
 def run(capsys, *words) -> str:

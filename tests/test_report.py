@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from toys import linear
 
 import paperlib
 from paperlib import cascade
-from paperlib.reporting import drawing, examples, page, references, rules, trial
+from paperlib.reporting import drawing, examples, page, pieces, references, rules, trial
 from paperlib.reporting import report as reporting
 from paperlib.reporting.pieces import Pieces, Progress, lasting
 from paperlib.state import InputError
@@ -425,9 +426,9 @@ def test_a_broken_piece_is_made_anew(tmp_path):
     assert pieces.kept("one", lambda: {"x": 3})["x"] == 3
 
 
-def test_the_time_left_follows_the_rate_that_is_seen(capsys):
-    clock = iter([0.0, 0.0, 10.0, 10.0]).__next__
-    bar = Progress(shown=True, seconds=clock)
+def test_the_time_left_follows_the_rate_that_is_seen(capsys, monkeypatch):
+    monkeypatch.setattr(pieces, "time", SimpleNamespace(monotonic=iter([0.0, 0.0, 10.0, 10.0]).__next__))
+    bar = Progress(shown=True)
     bar.expect(**{"worst case": 100.0, "masking": 20.0})
     assert bar.at("worst case") == 120
     assert bar.at("worst case", 0.5, "20 of 40 images") == 10 + 20

@@ -62,9 +62,9 @@ def test_the_batch_size_changes_nothing(batch):
 
 
 def test_the_squares_shrink_and_stay_inside_any_image():
-    sides = [side(query, 5000, 0.8, (28, 28)) for query in range(5000)]
+    sides = [side(query, 5000, (28, 28)) for query in range(5000)]
     assert sides == sorted(sides, reverse=True) and sides[0] == 25 and sides[-1] == 1
-    assert max(side(query, 10, 1.0, (4, 60)) for query in range(10)) == 4
+    assert max(side(query, 10, (4, 60)) for query in range(10)) == 4
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_squares_shrink_and_stay_inside_any_image():
     [
         ({"eps": float("nan")}, "eps is nan; allowed is a number of at least 0"),
         ({"queries": 0}, "queries is 0 and batch is 500; allowed are at least 1"),
-        ({"share": float("nan")}, "share is nan; allowed is above 0, at most 1"),
+        ({"batch": 0}, "queries is 1000 and batch is 0; allowed are at least 1"),
     ],
 )
 def test_wrong_input_meets_one_sentence(changes, sentence):

@@ -39,7 +39,7 @@ LOOKS = {
     "cross-entropy hessian": lambda m, x, y: indicator.cross_entropy_hessian(m, x[0]),
     "margins": lambda m, x, y: objective.margins(m, x, y, batch=2),
     "report": lambda m, x, y: indicator.report(m, x, y, eps=0.1),
-    "direction": lambda m, x, y: surface.adversarial_direction(m, x, y, objective="least_likely", norm="l2"),
+    "direction": lambda m, x, y: surface.adversarial_direction(m, x, y, objective="least_likely"),
     "surface": plane,
     "parameter surface": parameter_plane,
     "boundary": lambda m, x, y: surface.boundary_distance(

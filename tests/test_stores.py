@@ -29,7 +29,7 @@ def plane(folder):
 
 def autoattack(folder):
     model, x = relu_network(), images(6)
-    oracle.autoattack(model, x, labels_of(model, x), eps=0.1, chunk=3, store=folder)
+    oracle.autoattack(model, x, labels_of(model, x), eps=0.1, store=folder)
 
 
 def piece(folder):
@@ -41,8 +41,9 @@ def piece(folder):
 @pytest.mark.parametrize("keep", [robustness, worst, plane, autoattack, piece])
 def test_a_write_that_fails_leaves_the_former_file_and_no_other(keep, tmp_path, monkeypatch):
     monkeypatch.setattr(surface, "SECONDS", 0)
-    monkeypatch.setattr(oracle, "_standard", lambda network, x, y, eps, norm, seed: y >= 0)
+    monkeypatch.setattr(oracle, "_standard", lambda network, x, y, eps, seed: y >= 0)
     monkeypatch.setattr(oracle, "available", lambda: oracle.VERSION)
+    monkeypatch.setattr(oracle, "CHUNK", 3)
     name = "save" if keep is autoattack else "savez"
     write, calls = getattr(np, name), []
 

@@ -38,11 +38,6 @@ def shown(figure: Figure, alt: str = "") -> "Image":
     return Image(stream.getvalue(), alt=alt)
 
 
-def step_words(unit: float, pixel_scale: int) -> str:
-    """A step of the axes: ``0.05`` on grey images, ``1/255`` on colour."""
-    return f"{unit:g}" if pixel_scale == 1 else f"{unit:g}/{pixel_scale}"
-
-
 def finished(figure: Figure) -> Figure:
     """The figure with its ticks made while the book's style still holds."""
     figure.canvas.draw()

@@ -43,7 +43,7 @@ def cost(
     return values
 
 
-def epochs_until(curve: list[dict], accuracy: str, *, within: float = 1.0) -> int:
-    """The first epoch, counted from 1, whose accuracy lies at most ``within`` points below the best of all epochs."""
+def epochs_until(curve: list[dict], accuracy: str) -> int:
+    """The first epoch, counted from 1, whose accuracy lies at most one point below the best of all epochs."""
     values = [row[accuracy] for row in curve]
-    return 1 + next(k for k, value in enumerate(values) if value >= max(values) - within)
+    return 1 + next(k for k, value in enumerate(values) if value >= max(values) - 1)

@@ -164,10 +164,10 @@ def near_zero(entries: Float[Tensor, "n ..."]) -> dict[str, Interval]:
     }
 
 
-def rank(spectra: Float[Tensor, "n d"], *, tolerance: float = 1e-5) -> int:
-    """The largest numerical rank: eigenvalues above ``tolerance`` times the image's largest."""
+def rank(spectra: Float[Tensor, "n d"]) -> int:
+    """The largest numerical rank: eigenvalues above 1e-5 times the image's largest."""
     magnitude = spectra.abs()
-    return int((magnitude > tolerance * magnitude.amax(1, keepdim=True)).sum(1).max())
+    return int((magnitude > 1e-5 * magnitude.amax(1, keepdim=True)).sum(1).max())
 
 
 def matched(natural: Float[Tensor, "n ..."], robust: Float[Tensor, "n ..."], share: float) -> dict[str, float]:

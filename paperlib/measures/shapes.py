@@ -79,8 +79,8 @@ def relative_drop(S: Grids, alpha: Alpha, beta: Beta, eps: float) -> PerImage:
     return (S0 - along_alpha(S, alpha, beta, eps)) / S0
 
 
-def contours(S: Float[np.ndarray, "... k"], t: Axis, *, lines: int = 10) -> PerImage:
-    """Level lines of spacing S(0) / ``lines`` per step that a walk along the slice S(t) from t[0] = 0 crosses on its way to
+def contours(S: Float[np.ndarray, "... k"], t: Axis) -> PerImage:
+    """Level lines of spacing S(0) / 10 per step that a walk along the slice S(t) from t[0] = 0 crosses on its way to
     the boundary S = 0, or to the slice's end where it is not met; S(0) > 0, linear between the points.
 
     Averaged over all positions of the first level, so that it is the way's total variation over the spacing.
@@ -91,7 +91,7 @@ def contours(S: Float[np.ndarray, "... k"], t: Axis, *, lines: int = 10) -> PerI
     # of the segment that meets the boundary only the part before it
     part = np.where(behind[..., 1:], S[..., :-1] / np.where(drop > 0, drop, 1.0), 1.0)
     length = np.where(behind[..., :-1], 0.0, part * np.diff(t)).sum(-1)
-    return np.abs(np.diff(way, axis=-1)).sum(-1) / (S[..., 0] / lines) / length
+    return np.abs(np.diff(way, axis=-1)).sum(-1) / (S[..., 0] / 10) / length
 
 
 def rise(values: Grids, alpha: Alpha, beta: Beta, eps: float = math.inf) -> PerImage:
@@ -111,11 +111,11 @@ def roughness(values: Grids, alpha: Alpha, beta: Beta) -> PerImage:
     return np.where(constant, 0.0, np.square(rest).sum(-1) / np.where(constant, 1.0, total))
 
 
-def blank(values: Grids, alpha: Alpha, beta: Beta, *, below: float = 0.01) -> PerImage:
-    """Share (percent) of grid points less steep than ``below`` times the steepest; 100 for a constant."""
+def blank(values: Grids, alpha: Alpha, beta: Beta) -> PerImage:
+    """Share (percent) of grid points less than a hundredth as steep as the steepest; 100 for a constant."""
     steep = steepness(values, alpha, beta)
     largest = steep.max(axis=(-2, -1), keepdims=True)
-    return 100 * np.where(largest > 0, steep < below * largest, True).mean(axis=(-2, -1))
+    return 100 * np.where(largest > 0, steep < 0.01 * largest, True).mean(axis=(-2, -1))
 
 
 MEASURES: dict[str, Callable[..., PerImage]] = {

@@ -165,16 +165,16 @@ def correlation(found: Mapping[str, Planes]) -> dict[str, Interval]:
     return {"correlation": interval([spearman(*pair) for pair in both], "")}
 
 
-def toy_logits(classes: int = 10, *, largest: float = 9.0, count: int = 10) -> dict[str, list[float] | float]:
-    """Logits (m, 0, ..., 0) of class 0: ``margin`` m = S in equal steps, and their cross-entropy ``loss``.
+def toy_logits() -> dict[str, list[float] | float]:
+    """Ten logits (m, 0, ..., 0) of class 0: ``margin`` m = S from -9 to 9 in equal steps, and their cross-entropy ``loss``.
 
     ``blank_from`` is the smallest margin after which the next step changes the loss by less than 1 % of its range.
     """
-    margin = np.linspace(-largest, largest, count)
-    Z = torch.zeros(count, classes, dtype=torch.float64)
+    margin = np.linspace(-9, 9, 10)
+    Z = torch.zeros(10, 10, dtype=torch.float64)
     Z[:, 0] = torch.as_tensor(margin)
-    y = torch.zeros(count, dtype=torch.long)
+    y = torch.zeros(10, dtype=torch.long)
     loss = SURFACES["loss"](Z, y).numpy()
     still = np.abs(np.diff(loss)) < 0.01 * (loss.max() - loss.min())
-    first = {"blank_from": float(margin[int(np.argmax(still))])} if still.any() else {}
-    return {"margin": SURFACES["decision"](Z, y).tolist(), "loss": loss.tolist()} | first
+    first = float(margin[int(np.argmax(still))])
+    return {"margin": SURFACES["decision"](Z, y).tolist(), "loss": loss.tolist(), "blank_from": first}

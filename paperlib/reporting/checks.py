@@ -50,20 +50,19 @@ class Findings:
 
 
 def examine(
-    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, classes: int, average: int = 1, seed: int = 0,
-    logits: str = "", index: Int[Tensor, "n"] | None = None,
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, classes: int,
+    index: Int[Tensor, "n"] | None = None,
 ) -> Findings:  # fmt: skip
     """Try a network on images before it is measured; raises NetworkError, in one sentence, for one that cannot be judged.
 
     Refused: failures on one image alone or on many, outputs that are no logits of at least ``classes`` classes, softmax
-    outputs, outputs that change from call to call (unless averaged over ``average`` passes) or with an image's
-    neighbours, and those that autograd cannot follow. ``index`` are the images' numbers in the notes, if not 0..n-1. The
-    network is called on copies and left as it was.
+    outputs, outputs that change from call to call (unless ``Wrapped`` averages them) or with an image's neighbours, and
+    those that autograd cannot follow. ``index`` are the images' numbers in the notes, if not 0..n-1. The network is called
+    on copies and left as it was.
     """
     check_batch(x, y)
     reject(len(x) == 0, "x holds no images; allowed is at least one")
-    reject(average < 1, f"average is {average}; allowed is at least 1")
-    network = model if isinstance(model, Wrapped) else Wrapped(model, logits=logits, average=average, seed=seed)
+    network = model if isinstance(model, Wrapped) else Wrapped(model)
     x, tried = x.detach(), x.detach()[:TRIED]
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     network.least = max(classes, 2)

@@ -115,11 +115,6 @@ def check_out(path: Path, suffixes: tuple[str, ...] = ()) -> None:
 # Examining.
 
 
-def check_fit(model: Callable, split: data.Split, classes: int) -> Findings:
-    """``checks.examine`` on the first images: NetworkError, in one sentence, for a network that cannot be measured."""
-    return examine(model, split.x[:TRIED], split.y[:TRIED], classes=classes)
-
-
 def examined(model: Callable, dataset: data.Dataset, split: data.Split, sizes: list[float]) -> tuple[Findings, list[Note]]:
     """What the checks find on all images, and what is to be noted of the sizes and of the choice of images."""
     found = examine(model, split.x, split.y, classes=dataset.classes, index=getattr(split, "index", None))

@@ -40,9 +40,9 @@ def whole(values: dict, pictures: dict, *, numbers: str = "report.json") -> str:
     return _filled(values, pictures, numbers, heading=1, alone=True)
 
 
-def fragment(values: dict, pictures: dict, *, numbers: str = "report.json", heading: int = 2) -> str:
-    """The page's content with its style, to stand in a notebook; ``heading`` is the level of its title."""
-    return _filled(values, pictures, numbers, heading=heading, alone=False)
+def fragment(values: dict, pictures: dict) -> str:
+    """The page's content with its style, to stand in a notebook below the notebook's own title."""
+    return _filled(values, pictures, "report.json", heading=2, alone=False)
 
 
 def _filled(values: dict, pictures: dict, numbers: str, *, heading: int, alone: bool) -> str:

@@ -41,9 +41,9 @@ class Progress:
     ``expect`` takes the seconds of every phase, in their order; a phase's own rate replaces its estimate as it runs.
     """
 
-    def __init__(self, *, shown: bool, seconds: Callable[[], float] = time.monotonic):
-        self.shown, self.seconds, self.expected = shown, seconds, {}
-        self.began, self.phase, self.width = seconds(), "", 0
+    def __init__(self, *, shown: bool):
+        self.shown, self.expected = shown, {}
+        self.began, self.phase, self.width = time.monotonic(), "", 0
 
     def expect(self, **phases: float) -> None:
         """Seconds that each phase is thought to take."""
@@ -51,7 +51,7 @@ class Progress:
 
     def at(self, phase: str, share: float = 0.0, what: str = "") -> float | None:
         """Says that ``share`` of a phase is done; returns the seconds left, None where nothing is expected yet."""
-        now = self.seconds()
+        now = time.monotonic()
         if phase != self.phase:
             self.phase, self.began = phase, now
         left = None

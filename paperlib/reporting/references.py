@@ -20,6 +20,7 @@ from paperlib.reporting.parts import PARTS as PARTS
 
 FILE = Path(__file__).with_name("published.json")
 TABLES = {"mnist": "table1", "cifar10": "table2"}
+BATCH = 100  # images at a time
 IMAGES = 1000  # test images for the parts of the indicator, the classes in turn
 
 
@@ -53,13 +54,13 @@ def weights_hash(model: Callable) -> str | None:
 
 
 def parts(
-    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: float, batch: int = 100
+    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, eps: float
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """The indicator of every image; which are rightly classified; and for which J says something: finite and not all 0.
 
     Images without one are left out of any statistics, and counted by the caller.
     """
-    rows = [indicator.report(model, a, b, eps=eps) for a, b in zip(x.split(batch), y.split(batch), strict=True)]
+    rows = [indicator.report(model, a, b, eps=eps) for a, b in zip(x.split(BATCH), y.split(BATCH), strict=True)]
     found = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
     finite = torch.stack([column.isfinite() for column in found.values()]).all(0)
     return found, found["S"] > 0, finite & (found["l1_J"] > 0)

@@ -13,7 +13,7 @@ Interval = dict
 FIRST = ("headless", "chance", "scale", "range")
 
 
-def percent(found: Interval, *, interval: bool = True) -> str:
+def percent(found: Interval) -> str:
     """A share in percent with its interval, with a decimal where there are images enough for it, or the whole one would hide
     that it is not all or nothing.
 
@@ -26,7 +26,7 @@ def percent(found: Interval, *, interval: bool = True) -> str:
     near = any(0 < end < 1 or 99 < end < 100 for end in ends)
     digits = 1 if found["n"] >= 2000 or near else 0
     mean, low, high = (f"{end:.{digits}f}" for end in ends)
-    return f"{mean} % [{low}, {high}]" if interval else f"{mean} %"
+    return f"{mean} % [{low}, {high}]"
 
 
 def sized(key: str, unit: str) -> str:

@@ -25,10 +25,12 @@ HALVES = ("test", "val", "validation")
 
 @dataclass(frozen=True)
 class Chosen(Split):
-    """Images in [0, 1], their labels, each one's place in its data set, and how many test images that has."""
+    """Images in [0, 1], their labels, each one's place in its data set, how many test images that has, and what it calls
+    its classes (empty if they have no names)."""
 
     index: Int[Tensor, "n"]
     total: int
+    class_names: tuple[str, ...] = ()
 
 
 def images(name: str, n: int | None = None, *, size: int | None = None) -> tuple[Dataset, Chosen]:
@@ -45,7 +47,7 @@ def images(name: str, n: int | None = None, *, size: int | None = None) -> tuple
         index = chosen(dataset.test.y, n)
         return dataset, Chosen(dataset.test.x[index], dataset.test.y[index], index, len(dataset.test))
     folder = Path(name).expanduser()
-    labels, read, classes = _folder(folder) if folder.is_dir() else _torchvision(name)
+    labels, read, classes, called = _folder(folder) if folder.is_dir() else _torchvision(name)
     index = chosen(labels, n)
     x = _stacked([read(k) for k in index.tolist()], name, size)
     y = labels[index]
@@ -54,7 +56,7 @@ def images(name: str, n: int | None = None, *, size: int | None = None) -> tuple
         name=folder.name if folder.is_dir() else name, train=empty, validation=empty, test=Split(x, y), classes=classes,
         pixel_scale=255 if x.shape[1] == 3 else 1, sha256=data.digest(x.numpy(), y.numpy()),
     )  # fmt: skip
-    return dataset, Chosen(x, y, index, len(labels))
+    return dataset, Chosen(x, y, index, len(labels), called)
 
 
 def chosen(y: Int[Tensor, "m"], n: int | None) -> Int[Tensor, "n"]:
@@ -98,8 +100,8 @@ def _opened(path: Path):
         raise DataError(f"picture {path} cannot be read ({type(error).__name__}); allowed are whole pictures") from error
 
 
-def _folder(folder: Path) -> tuple[Tensor, Callable, int]:
-    """Labels, a reader of one picture, and the number of classes, which the folders' names give in alphabetical order."""
+def _folder(folder: Path) -> tuple[Tensor, Callable, int, tuple[str, ...]]:
+    """Labels, a reader of one picture, and the number and names of the classes, the folders' in alphabetical order."""
     for half in HALVES:
         folder = folder / half if (folder / half).is_dir() else folder
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -108,10 +110,10 @@ def _folder(folder: Path) -> tuple[Tensor, Callable, int]:
     if len(names) < 2 or not found:
         raise DataError(f"data folder {folder} holds {len(names)} folders and {len(found)} pictures in them; allowed is one "
                         f"folder of pictures ({', '.join(PICTURES[:3])}, ...) for each of at least 2 classes")  # fmt: skip
-    return torch.tensor([label for _, label in found]), lambda k: _opened(found[k][0]), len(names)
+    return torch.tensor([label for _, label in found]), lambda k: _opened(found[k][0]), len(names), tuple(names)
 
 
-def _torchvision(name: str) -> tuple[Tensor, Callable, int]:
+def _torchvision(name: str) -> tuple[Tensor, Callable, int, tuple[str, ...]]:
     """The same for the test images of a data set that torchvision has."""
     from torchvision import datasets
 
@@ -124,7 +126,8 @@ def _torchvision(name: str) -> tuple[Tensor, Callable, int]:
     labels = _labels(made, name)
     if len(labels) == 0 or int(labels.min()) < 0:
         raise DataError(f"data {name!r} has no labels from 0; allowed is a data set of pictures and their classes")
-    return labels, lambda k: _picture(made[k], name), int(labels.max()) + 1
+    classes, called = int(labels.max()) + 1, tuple(map(str, getattr(made, "classes", None) or ()))
+    return labels, lambda k: _picture(made[k], name), classes, called if len(called) == classes else ()
 
 
 def _made(kind: type, name: str):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from paperlib.refusal import Refusal
-from paperlib.state import modules_of
+from paperlib.state import modules_of, reject
 
 # a batch larger than this is never tried: the library's own
 LARGEST = 500
@@ -56,6 +56,7 @@ class Wrapped(nn.Module):
     def __init__(self, network: Callable, *, logits: str = "", mean: tuple[float, ...] = (), std: tuple[float, ...] = (),
                  average: int = 1, seed: int = 0):  # fmt: skip
         super().__init__()
+        reject(average < 1, f"average is {average}; allowed is at least 1")
         self.inside = nn.ModuleList(modules_of(network))
         # past nn.Module's own registry, which takes no plain callable
         object.__setattr__(self, "network", network)
@@ -188,7 +189,7 @@ def memory_of(model: Callable, image: Float[Tensor, "1 c h w"]) -> int:
     return sum(size for place, size in kept.items() if place not in weights)
 
 
-def fitting_batch(model: Callable, image: Float[Tensor, "1 c h w"], *, largest: int = LARGEST) -> int | None:
-    """How many images can be differentiated at once in a third of the free memory; None where ``largest`` fit."""
+def fitting_batch(model: Callable, image: Float[Tensor, "1 c h w"]) -> int | None:
+    """How many images can be differentiated at once in a third of the free memory; None where ``LARGEST`` fit."""
     fits = available_memory(image.device) // (3 * max(1, memory_of(model, image)))
-    return None if fits >= largest else max(1, fits)
+    return None if fits >= LARGEST else max(1, fits)

@@ -4,6 +4,7 @@
 the paper's number; the verdict says how many checks of a claim hold.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -22,6 +23,28 @@ CHECKS = {
 }  # fmt: skip
 FIELDS = {"id", "section", "claim", "artifact", "quantity", "show", "rule", "paper"}, {"note", "corrected", "recorded"}
 PROFILES = {"quick", "paper"}
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)))
+
+
+# what a field holds: whether a value fits, and the words for it
+WORD, NUMBER = (_is_word, "a word"), (_is_number, "a finite number")
+EITHER = (lambda value: _is_word(value) or _is_number(value), "a word or a finite number")
+MAPPING = (lambda value: isinstance(value, dict), "a mapping")
+OF_CLAIM = {
+    **dict.fromkeys(("id", "section", "claim", "artifact", "quantity", "note", "corrected"), WORD),
+    **dict.fromkeys(("show", "rule", "recorded"), MAPPING), "paper": EITHER,
+}  # fmt: skip
+OF_CHECK = {
+    **dict.fromkeys(("kind", "path", "paper", "why"), WORD), **dict.fromkeys(("left", "right"), EITHER),
+    **dict.fromkeys(("low", "high", "margin", "tolerance"), NUMBER),
+}  # fmt: skip
 
 
 class ClaimError(Refusal):
@@ -56,30 +79,65 @@ class Values:
 
 
 def load() -> list[dict]:
-    """The claims in order. Raises ClaimError, naming claim and field, for an unknown check, field or artifact."""
+    """The claims in order. Raises ClaimError, naming claim and field, for an unknown check, field, artifact or profile, and
+    for a value of another kind than the field holds."""
     claims = settings.read_yaml(settings.ROOT / "book" / "claims.yml")
+    if not isinstance(claims, list):
+        raise ClaimError(f"book/claims.yml holds {claims!r}; allowed is a list of claims")
     known = experiments.load()["artifacts"]
+    for number, claim in enumerate(claims, start=1):
+        if not isinstance(claim, dict):
+            raise ClaimError(f"claim number {number} is {claim!r}; allowed is a mapping")
+        _check_claim(claim, known)
+    names = [claim["id"] for claim in claims]
     for claim in claims:
-        _fields(claim, set(claim), *FIELDS)
-        _fields(claim, set(claim["rule"]), set(), PROFILES | {"both"}, " in rule")
-        _fields(claim, set(claim.get("recorded") or {}), set(), PROFILES, " in recorded")
-        _refuse(claim["artifact"] not in known, claim, f"names the artifact {claim['artifact']!r}, which does not exist")
-        for checks in claim["rule"].values():
-            for check in checks:
-                kind = check.get("kind")
-                _refuse(kind not in CHECKS, claim, f"has a check of kind {kind!r}; allowed are {', '.join(CHECKS)}")
-                _fields(claim, set(check) - {"kind"}, *CHECKS[kind], f" in a check {kind}")
-                unnamed = sorted(set(paths(check)) - set(claim["show"]))
-                _refuse(bool(unnamed), claim, f"judges by {', '.join(unnamed)}, which show does not name")
-        for verdict in (claim.get("recorded") or {}).values():
-            _refuse(verdict not in VERDICTS, claim, f"records {verdict!r}; allowed are {', '.join(VERDICTS)}")
+        _refuse(names.count(claim["id"]) > 1, claim, "is there twice; give each an id of its own")
     return claims
 
 
-def _fields(claim: dict, given: set, needed: set, optional: set, where: str = "") -> None:
-    missing, unknown = sorted(needed - given), sorted(given - needed - optional)
+def _check_claim(claim: dict, known: dict) -> None:
+    _fields(claim, claim, *FIELDS)
+    _values(claim, claim, OF_CLAIM)
+    for path, name in claim["show"].items():
+        _refuse(not _is_word(path) or not _is_word(name), claim, f"shows {path!r} as {name!r}; allowed are words")
+    _fields(claim, claim["rule"], set(), PROFILES | {"both"}, " in rule")
+    _fields(claim, claim.get("recorded", {}), set(), PROFILES, " in recorded")
+    for artifact in [claim["artifact"], *(path.partition(":")[0] for path in claim["show"] if ":" in path)]:
+        _refuse(artifact not in known, claim, f"names the artifact {artifact!r}, which does not exist")
+    for profile, checks in claim["rule"].items():
+        _refuse(not isinstance(checks, list), claim, f"has {checks!r} in rule {profile}; allowed is a list of checks")
+        for check in checks:
+            _check_check(claim, check)
+    for verdict in claim.get("recorded", {}).values():
+        _refuse(verdict not in VERDICTS, claim, f"records {verdict!r}; allowed are {', '.join(VERDICTS)}")
+
+
+def _check_check(claim: dict, check: object) -> None:
+    _refuse(not isinstance(check, dict), claim, f"has the check {check!r}; allowed is a mapping")
+    kind = check.get("kind")
+    known = isinstance(kind, str) and kind in CHECKS
+    _refuse(not known, claim, f"has a check of kind {kind!r}; allowed are {', '.join(CHECKS)}")
+    rest = {name: value for name, value in check.items() if name != "kind"}
+    _fields(claim, rest, *CHECKS[kind], f" in a check {kind}")
+    _values(claim, check, OF_CHECK, f" in a check {kind}")
+    unnamed = sorted(set(paths(check)) - set(claim["show"]))
+    _refuse(bool(unnamed), claim, f"judges by {', '.join(unnamed)}, which show does not name")
+    low, high = check.get("low", 0), check.get("high", 0)
+    _refuse(low > high, claim, f"has low {low} above high {high} in a check {kind}; allowed is a low of at most high")
+    least = check.get("tolerance", 0)
+    _refuse(least < 0, claim, f"has tolerance {least} in a check {kind}; allowed is a number of at least 0")
+
+
+def _fields(claim: dict, given: dict, needed: set, optional: set, where: str = "") -> None:
+    missing, unknown = sorted(needed - given.keys()), sorted(map(str, given.keys() - needed - optional))
     _refuse(bool(missing), claim, f"lacks {', '.join(missing)}{where}")
     _refuse(bool(unknown), claim, f"has {', '.join(unknown)}{where}; allowed are {', '.join(sorted(needed | optional))}")
+
+
+def _values(claim: dict, given: dict, holds: dict, where: str = "") -> None:
+    for name, value in given.items():
+        fits, allowed = holds[name]
+        _refuse(not fits(value), claim, f"has {name} {value!r}{where}; allowed is {allowed}")
 
 
 def paths(check: dict) -> list[str]:
@@ -190,7 +248,7 @@ def unexpected(numbers: Numbers) -> list[str]:
     lines = []
     for claim in judged(numbers):
         for name, (profile, where) in editions.items():
-            recorded = (claim.get("recorded") or {}).get(profile)
+            recorded = claim.get("recorded", {}).get(profile)
             found = claim["verdicts"].get(name, {}).get("verdict", "not run")
             if recorded is not None and found != recorded and (name == "run" or numbers.edition):
                 lines.append(f"{claim['id']}{where}: recorded {recorded}, now {found}")

@@ -60,10 +60,11 @@ def test_three_hessians_of_a_relu_network():
     assert measures.rank(spectra["hessian_ce"]) == 3
 
 
-def test_norms_of_the_losss_hessian_without_the_matrix():
+def test_norms_of_the_losss_hessian_without_the_matrix(monkeypatch):
+    monkeypatch.setattr(indicator, "BATCH", 2)
     model, x = relu_network(), images(n=5)
     expected = [float(indicator.cross_entropy_hessian(model, image).norm()) for image in x]
-    found = indicator.cross_entropy_hessian_norm(model, x, batch=2)
+    found = indicator.cross_entropy_hessian_norm(model, x)
     assert found.tolist() == pytest.approx(expected, rel=1e-9) and min(expected) > 0
 
 

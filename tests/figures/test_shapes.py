@@ -127,7 +127,7 @@ def test_blank_is_the_share_that_hardly_slopes():
     assert shapes.blank(np.zeros_like(A), ALPHA, BETA) == 100
     assert shapes.blank(A + B, ALPHA, BETA) == 0
     assert shapes.blank(half + 0.02 * A, ALPHA, BETA) == 0
-    assert shapes.blank(half + 0.02 * A, ALPHA, BETA, below=0.1) == pytest.approx(100 * 4 / 9)
+    assert shapes.blank(half + 0.002 * A, ALPHA, BETA) == pytest.approx(100 * 4 / 9)
 
 
 def test_the_loss_is_blank_where_the_margin_is_large_and_the_decision_surface_is_not():

@@ -28,7 +28,3 @@ def test_a_picture_has_its_alternative_text_and_no_date_or_version():
     assert made[0].data == made[1].data and made[0].alt == "A line"
     assert made[0].data.startswith(b"\x89PNG") and b"Software" not in made[0].data
     assert plt.get_fignums() == []
-
-
-def test_steps_are_in_the_unit_of_the_data():
-    assert style.step_words(0.05, 1) == "0.05" and style.step_words(1.0, 255) == "1/255"
