@@ -56,7 +56,8 @@ def report(options) -> None:
         data=dataset.name, name=_named(options), pixel_scale=dataset.pixel_scale, n=n, seed=options.seed,
         store=path.with_suffix(".parts"), data_sha256=dataset.sha256, progress=True,
         command=shlex.join(["paperlib", *options.typed]), classes=dataset.classes,
-        class_names=images.class_names, index=images.index, given=images.total, notes=_unit_note(options.eps, dataset.pixel_scale),
+        class_names=images.class_names, index=images.index, given=images.total,
+        notes=_unit_note(options.eps, dataset.pixel_scale),
     )  # fmt: skip
     found.save(path)
     if options.json:
