@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from paperlib import evaluate
-from press.page import book
+from press.page import cells as page_cells
 from press.plan import experiments, templates
 from press.plan.settings import ROOT
 from press.run import zoo
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LONGEST_FUNCTION = 6  # lines
+LINES = 40  # of code besides the parameters
 
 # what chapters and claims quote of the record of a template's default artifact, by path ("*": any key)
 RECORDED = {
@@ -126,7 +127,7 @@ def test_smoke_networks_are_right_on_many_images_whatever_the_machine(name):
 
 
 def test_every_parameter_says_what_it_means(notebook):
-    comments = book.parameter_comments(templates.parameters_source(notebook.stem))
+    comments = page_cells.parameter_comments(templates.parameters_source(notebook.stem))
     own = list(templates.notebook_parameters(notebook.stem))[len(templates.PIPELINE_PARAMETERS) :]
     assert own and [name for name in own if not comments.get(name)] == []
 
@@ -152,6 +153,8 @@ def test_cell_ids_are_names_of_their_own(notebook):
 
 
 def test_stays_thin(notebook):
+    code = [source(cell) for cell in cells(notebook) if cell["cell_type"] == "code" and "parameters" not in tags(cell)]
+    assert sum(bool(line.strip()) for text in code for line in text.splitlines()) <= LINES
     for cell in cells(notebook):
         if cell["cell_type"] == "code":
             for node in ast.walk(ast.parse(source(cell))):
