@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from paperlib import oracle, provenance
+from paperlib import __version__, oracle, provenance
 from paperlib.data import Split
-from paperlib.reporting import checks, references, rules
+from paperlib.files import write_atomic
+from paperlib.reporting import checks, page, references, rules
 from paperlib.reporting.pieces import Progress
 from paperlib.reporting.trial import LEVELS, Asked, Trial, kind
 from paperlib.state import check_batch, reject
@@ -34,7 +35,6 @@ class Report:
         self.values, self.pictures = values, pictures
 
     def _repr_html_(self) -> str:
-        from paperlib.reporting import page
 
         return page.fragment(self.values, self.pictures)
 
@@ -43,8 +43,6 @@ class Report:
 
     def save(self, path: str | Path) -> Path:
         """Writes the page at ``path`` and every number beside it, under the same name with ``.json``; returns ``path``."""
-        from paperlib.files import write_atomic
-        from paperlib.reporting import page
 
         path = Path(path)
         reject(path.suffix.lower() not in (".html", ".htm"), f"out is {path}; allowed is a file name that ends in .html")
@@ -138,7 +136,6 @@ def _sentence(text: str) -> str:
 
 
 def _provenance(command: str, started: datetime, seconds: float) -> dict:
-    from paperlib import __version__
 
     return {
         "command": command, "paperlib": __version__, "git_commit": provenance.git_commit(),

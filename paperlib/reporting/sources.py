@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from paperlib import data
@@ -81,7 +82,6 @@ def _stacked(pictures: list, name: str, size: int | None) -> Float[Tensor, "n c 
 
 def _square(picture, size: int):
     """The shorter side scaled to ``size``, the middle kept."""
-    from PIL import Image
 
     scale = size / min(picture.size)
     w, h = (max(size, round(scale * side)) for side in picture.size)
@@ -90,7 +90,6 @@ def _square(picture, size: int):
 
 
 def _opened(path: Path):
-    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as picture:
