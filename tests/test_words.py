@@ -41,7 +41,7 @@ def test_words_are_filled_with_numbers(text, expected):
     ("one\n{{ two", "a page, line 2: "),
 ])  # fmt: skip
 def test_what_is_unknown_meets_one_sentence_with_the_page(text, sentence):
-    with pytest.raises(words.WordsError, match=f"^{sentence}"):
+    with pytest.raises(words.template.BookError, match=f"^{sentence}"):
         words.filled(text, record(values=VALUES), {}, "a page")
 
 
