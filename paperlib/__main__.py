@@ -1,6 +1,7 @@
 """The command line for a network of the reader's own: ``paperlib COMMAND``, or ``python -m paperlib COMMAND``."""
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable
 
@@ -21,7 +22,7 @@ def answered(commands: argparse.ArgumentParser, arguments: list[str] | None, pre
     options.typed = sys.argv[1:] if arguments is None else arguments
     prepare()
     try:
-        return options.run(options) or 0
+        return _loaded(options.run)(options) or 0
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in BOOK:
             raise
@@ -33,6 +34,14 @@ def answered(commands: argparse.ArgumentParser, arguments: list[str] | None, pre
     except KeyboardInterrupt:
         print("paperlib: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def _loaded(run: Callable | str) -> Callable:
+    """What a command does; ``package.module:function`` is loaded now, for torch takes seconds."""
+    if callable(run):
+        return run
+    module, _, name = run.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _said(sentence: object) -> int:

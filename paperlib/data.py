@@ -1,19 +1,16 @@
 """Real images and their labels: embedded digits, MNIST, CIFAR-10, or any archive of the reader's own.
 
-``load(name)`` returns images as float32 in [0, 1], NCHW. Names: ``digits``, ``digits-rgb``, ``mnist``, ``cifar10``,
-or the path of an ``.npz`` archive with ``x_train, y_train, x_test, y_test`` (Keras style). MNIST and CIFAR-10 come
-from such an archive ``<name>.npz`` in the folder that ``PAPERLIB_DATA`` names, else from torchvision's download.
+``load(name)`` returns images as float32 in [0, 1], NCHW. Names: those of ``SETS``, or the path of an ``.npz`` archive with
+``x_train, y_train, x_test, y_test`` (Keras style). The ``PUBLIC`` ones such as MNIST come from such an archive
+``<name>.npz`` in the folder that ``PAPERLIB_DATA`` names, else from torchvision's download.
 """
 
 import hashlib
 import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -21,17 +18,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from paperlib.archives import KEYS, checked, checked_pair, read_archive, reading
+from paperlib.archives import DataError as DataError
 from paperlib.files import archive_path, data_dir
-from paperlib.refusal import Refusal
-
-BUILT_IN = ("digits", "digits-rgb", "mnist", "cifar10")
-KEYS = ("x_train", "y_train", "x_test", "y_test")
-VALIDATION = {"mnist": 5000, "cifar10": 5000}
-OFFICIAL_SHAPE = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
-
-
-class DataError(Refusal):
-    """A data set that is missing or malformed; the message is one sentence that says what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +88,11 @@ class Dataset:
 @lru_cache(maxsize=2)
 def load(name: str) -> Dataset:
     """The data set called ``name``, or the archive at that path. Raises DataError with one sentence."""
-    if name == "digits":
-        return _digits()
-    if name == "digits-rgb":
-        return _digits_rgb()
-    if name in OFFICIAL_SHAPE:
-        archive = archive_path(name)
-        arrays = read_archive(archive) if archive.is_file() else _download(name)
-        return _official(name, arrays)
+    if name in SETS:
+        return SETS[name]()
     if name.endswith(".npz"):
         return _from_arrays(Path(name).stem, read_archive(archive_path(name)))
-    raise DataError(f"data is {name!r}; allowed are digits, digits-rgb, mnist, cifar10, or the path of an .npz archive")
+    raise DataError(f"data is {name!r}; allowed are {', '.join(SETS)}, or the path of an .npz archive")
 
 
 def measured(name: str) -> Dataset:
@@ -123,7 +106,7 @@ def measured(name: str) -> Dataset:
 @lru_cache(maxsize=1)
 def _test_half(path: Path) -> Dataset | None:
     """The test half of an archive that has no other; None for one that has."""
-    with _reading(path), np.load(path, allow_pickle=False) as archive:
+    with reading(path), np.load(path, allow_pickle=False) as archive:
         there = set(archive.files)
         if there & set(KEYS[:2]) or not (there & set(KEYS[2:]) or {"x", "y"} <= there):
             return None
@@ -132,7 +115,7 @@ def _test_half(path: Path) -> Dataset | None:
         if missing:
             raise DataError(f"{path} lacks {', '.join(missing)}; for a measurement an archive holds x_test and y_test")
         arrays = [np.asarray(archive[key]) for key in names]
-    x, y = _checked_pair(*arrays, "test", str(path))
+    x, y = checked_pair(*arrays, "test", str(path))
     test = Split(_images(x), torch.from_numpy(y))
     none = Split(test.x[:0], test.y[:0])
     return Dataset(
@@ -141,86 +124,31 @@ def _test_half(path: Path) -> Dataset | None:
     )  # fmt: skip
 
 
-def read_archive(path: Path) -> dict[str, np.ndarray]:
-    """The four arrays of a Keras-style archive: images ``(n, h, w, c)``, labels ``(n,)``; checked, pickle refused."""
-    if not path.is_file():
-        raise DataError(f"data archive {path} does not exist; allowed is a path from here or from the top folder")
-    with _reading(path), np.load(path, allow_pickle=False) as archive:
-        missing = [key for key in KEYS if key not in archive.files]
-        if missing:
-            raise DataError(f"{path} lacks {', '.join(missing)}; an archive holds {', '.join(KEYS)}")
-        # a member that is no array comes as bytes; the checks of shape refuse it
-        arrays = {key: np.asarray(archive[key]) for key in KEYS}
-    return _checked(arrays, str(path))
+@dataclass(frozen=True)
+class Public:
+    """A public data set: its name in torchvision, the shape of an image, its classes, and how many images are held out."""
+
+    torchvision: str
+    shape: tuple[int, int, int]
+    classes: int = 10
+    held_out: int = 5000
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Whatever a broken archive raises is a DataError that names it."""
-    try:
-        yield
-    except DataError:
-        raise
-    except (ValueError, TypeError, OSError, EOFError, KeyError, BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is not a readable .npz archive of plain arrays ({error})") from error
+PUBLIC = {
+    "mnist": Public("MNIST", (28, 28, 1)),
+    "cifar10": Public("CIFAR10", (32, 32, 3)),
+}
 
 
-def _checked(arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
-    checked = {}
-    for part in ("train", "test"):
-        pair = _checked_pair(arrays[f"x_{part}"], arrays[f"y_{part}"], part, where)
-        checked |= dict(zip((f"x_{part}", f"y_{part}"), pair, strict=True))
-    if checked["x_train"].shape[1:] != checked["x_test"].shape[1:]:
-        raise DataError(
-            f"{where} has training images of shape {checked['x_train'].shape[1:]} and test images of shape "
-            f"{checked['x_test'].shape[1:]}; allowed is one shape (height, width, channels)"
-        )
-    classes = int(checked["y_train"].max()) + 1
-    if checked["y_test"].max() >= classes:
-        raise DataError(f"y_test of {where} reaches {checked['y_test'].max()}; allowed are labels 0..{classes - 1}")
-    return checked
-
-
-def _checked_pair(x: np.ndarray, y: np.ndarray, part: str, where: str) -> tuple[np.ndarray, np.ndarray]:
-    x, y = _checked_images(x, f"x_{part} of {where}"), _checked_labels(y, f"y_{part} of {where}")
-    if len(x) != len(y) or len(x) == 0:
-        raise DataError(f"{where} has {len(x)} images and {len(y)} labels in {part}; allowed is one label an image")
-    return x, y
-
-
-def _checked_images(x: np.ndarray, where: str) -> np.ndarray:
-    x = x[..., None] if x.ndim == 3 else x
-    if x.ndim == 4 and x.shape[3] not in (1, 3) and x.shape[1] in (1, 3):
-        # channels first, as torch has them
-        x = x.transpose(0, 2, 3, 1)
-    if x.ndim != 4 or x.shape[3] not in (1, 3):
-        raise DataError(f"{where} has shape {x.shape}; allowed is (n, h, w), (n, h, w, 1) or (n, h, w, 3)")
-    if x.dtype == np.uint8:
-        return x
-    if not np.issubdtype(x.dtype, np.floating):
-        raise DataError(f"{where} has dtype {x.dtype}; allowed are uint8, or floats in [0, 1]")
-    if not np.isfinite(x).all():
-        raise DataError(f"{where} holds NaN or infinity; allowed are floats in [0, 1]")
-    if x.size and (x.min() < 0 or x.max() > 1):
-        raise DataError(f"{where} spans [{x.min():.8g}, {x.max():.8g}]; allowed are floats in [0, 1]")
-    return x
-
-
-def _checked_labels(y: np.ndarray, where: str) -> np.ndarray:
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        raise DataError(f"{where} has shape {y.shape} and dtype {y.dtype}; allowed are integers of shape (n,)")
-    if y.size and y.min() < 0:
-        raise DataError(f"{where} holds the label {y.min()}; allowed are labels 0..K-1")
-    return y.astype(np.int64)
-
-
-def _official(name: str, arrays: dict[str, np.ndarray]) -> Dataset:
-    shape = arrays["x_train"].shape[1:]
-    if shape != OFFICIAL_SHAPE[name]:
-        raise DataError(f"{name} has images of shape {shape}; allowed is {OFFICIAL_SHAPE[name]}")
-    if arrays["y_train"].max() != 9:
-        raise DataError(f"y_train of {name} reaches {arrays['y_train'].max()}; allowed are labels 0..9")
+def _public(name: str) -> Dataset:
+    """From an archive in the data folder if there is one, else downloaded."""
+    archive, expected = archive_path(name), PUBLIC[name]
+    arrays = read_archive(archive) if archive.is_file() else _download(name)
+    shape, last = arrays["x_train"].shape[1:], int(arrays["y_train"].max())
+    if shape != expected.shape:
+        raise DataError(f"{name} has images of shape {shape}; allowed is {expected.shape}")
+    if last != expected.classes - 1:
+        raise DataError(f"y_train of {name} reaches {last}; allowed are labels 0..{expected.classes - 1}")
     return _from_arrays(name, arrays)
 
 
@@ -228,8 +156,8 @@ def _from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Dataset:
     train, test = (Split(_images(arrays[f"x_{part}"]), torch.from_numpy(arrays[f"y_{part}"])) for part in ("train", "test"))
     if len(train) < 2:
         raise DataError(f"{name} has {len(train)} training image; allowed are at least 2, one of them held out")
-    # an archive smaller than the official one keeps images to train on
-    held_out = min(VALIDATION.get(name, len(train)), max(1, len(train) // 10))
+    # an archive smaller than the public one keeps images to train on
+    held_out = min(PUBLIC[name].held_out if name in PUBLIC else len(train), max(1, len(train) // 10))
     kept, validation = _stratified(train.y, held_out)
     return Dataset(
         name=name,
@@ -331,8 +259,7 @@ def _over_crop(mask: np.ndarray, photos: list[np.ndarray], rng: np.random.Genera
 def _download(name: str) -> dict[str, np.ndarray]:
     from torchvision import datasets
 
-    source = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}[name]
-    folder = data_dir()
+    source, folder = getattr(datasets, PUBLIC[name].torchvision), data_dir()
     try:
         parts = {part: source(folder, train=part == "train", download=True) for part in ("train", "test")}
     except (OSError, RuntimeError) as error:
@@ -343,4 +270,12 @@ def _download(name: str) -> dict[str, np.ndarray]:
         ) from error
     arrays = {f"x_{part}": np.asarray(d.data) for part, d in parts.items()}
     arrays |= {f"y_{part}": np.asarray(d.targets) for part, d in parts.items()}
-    return _checked(arrays, name)
+    return checked(arrays, name)
+
+
+# every data set with a name of its own
+SETS: dict[str, Callable[[], Dataset]] = {
+    "digits": _digits,
+    "digits-rgb": _digits_rgb,
+    **{name: partial(_public, name) for name in PUBLIC},
+}

@@ -1,6 +1,8 @@
 """The paper's networks (A.3): images in [0, 1] go in, logits come out; normalisation is the first layer."""
 
 import copy
+import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -9,8 +11,7 @@ from torch import Tensor, nn
 
 from paperlib.state import InputError
 
-NETWORKS = ("mnist", "cifar", "resnet", "linear")
-ACTIVATIONS = ("relu", "softplus")
+Shape = tuple[int, int, int]
 
 
 class Normalize(nn.Module):
@@ -32,13 +33,19 @@ class Normalize(nn.Module):
 
 def activation_layer(activation: str, beta: float) -> nn.Module:
     """ReLU, or softplus(beta): the smooth function that tends to ReLU as beta grows. ValueError for another name."""
-    if activation == "relu":
-        return nn.ReLU()
-    if activation == "softplus":
-        if beta <= 0:
-            raise InputError(f"beta is {beta}; allowed is a positive number")
-        return nn.Softplus(beta=beta, threshold=50)
-    raise InputError(f"activation is {activation!r}; allowed are {', '.join(ACTIVATIONS)}")
+    if activation not in ACTIVATIONS:
+        raise InputError(f"activation is {activation!r}; allowed are {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[activation](beta)
+
+
+def _softplus(beta: float) -> nn.Module:
+    if beta <= 0:
+        raise InputError(f"beta is {beta}; allowed is a positive number")
+    return nn.Softplus(beta=beta, threshold=50)
+
+
+# each from beta
+ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {"relu": lambda beta: nn.ReLU(), "softplus": _softplus}
 
 
 def build(
@@ -48,7 +55,7 @@ def build(
     fc: int = 256,
     activation: str = "relu",
     beta: float = 10.0,
-    shape: tuple[int, int, int] = (1, 28, 28),
+    shape: Shape = (1, 28, 28),
     classes: int = 10,
     mean: Float[Tensor, "c"] | None = None,
     std: Float[Tensor, "c"] | None = None,
@@ -56,10 +63,7 @@ def build(
     """An untrained network for images of ``shape`` (channels, height, width), its weights drawn from torch's global
     generator.
 
-    ``mnist``: the MNIST challenge's two 5x5 convolutions with max-pooling and two fully connected layers
-    (Madry et al. 2018: width 32, fc 1024). ``cifar``: five 3x3 convolutions with BatchNorm and global average pooling
-    (A.3). ``resnet``: a CIFAR ResNet-20 (He et al. 2016; width 16). ``linear``: one affine map, the baseline of Sec. 3.2.
-    Raises ValueError for a wrong name, a width below 1, or images too small to be pooled.
+    ``network`` is one of ``NETWORKS``. Raises ValueError for another, a width below 1, or images too small to be pooled.
     """
     channels, height, image_width = shape
     if network not in NETWORKS:
@@ -74,17 +78,17 @@ def build(
 
     mean = torch.zeros(channels) if mean is None else mean
     std = torch.ones(channels) if std is None else std
-    layers = {
-        "mnist": lambda: mnist_layers(channels, height, image_width, width, fc, classes, act),
-        "cifar": lambda: cifar_layers(channels, width, classes, act),
-        "resnet": lambda: resnet_layers(channels, width, classes, act),
-        "linear": lambda: [nn.Flatten(), nn.Linear(channels * height * image_width, classes)],
-    }[network]()
+    layers = NETWORKS[network](shape, classes, width=width, fc=fc, act=act)
     return nn.Sequential(Normalize(mean, std), *layers)
 
 
-def mnist_layers(channels, height, image_width, width, fc, classes, act) -> list[nn.Module]:
-    """Two convolutions with max-pooling, two fully connected layers."""
+# The layers of each network: ``width`` counts channels, ``fc`` the units of a hidden layer, ``act()`` makes an activation.
+
+
+def mnist_layers(shape: Shape, classes: int, *, width: int, fc: int, act: Callable) -> list[nn.Module]:
+    """The MNIST challenge's two 5x5 convolutions with max-pooling and two fully connected layers (Madry et al. 2018: width
+    32, fc 1024)."""
+    channels, height, image_width = shape
     pooled = 2 * width * (height // 4) * (image_width // 4)
     return [
         nn.Conv2d(channels, width, 5, padding=2), act(), nn.MaxPool2d(2),
@@ -114,11 +118,11 @@ class ConvBN(nn.Module):
         return F.conv2d(x, weight, shift, stride=self.conv.stride, padding=self.conv.padding)
 
 
-def cifar_layers(channels, width, classes, act) -> list[nn.Module]:
-    """Five convolutions, max-pooling after the second and the fourth, global average pooling."""
+def cifar_layers(shape: Shape, classes: int, *, width: int, fc: int, act: Callable) -> list[nn.Module]:
+    """Five 3x3 convolutions with BatchNorm, max-pooling after the second and the fourth, global average pooling (A.3)."""
     w = width
     return [
-        ConvBN(channels, w), act(), ConvBN(w, 2 * w), act(), nn.MaxPool2d(2),
+        ConvBN(shape[0], w), act(), ConvBN(w, 2 * w), act(), nn.MaxPool2d(2),
         ConvBN(2 * w, 2 * w), act(), ConvBN(2 * w, 4 * w), act(), nn.MaxPool2d(2),
         ConvBN(4 * w, 4 * w), act(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * w, classes),
     ]  # fmt: skip
@@ -138,13 +142,27 @@ class Residual(nn.Module):
         return self.act(self.body(x) + self.shortcut(x))
 
 
-def resnet_layers(channels, width, classes, act) -> list[nn.Module]:
-    """A stem and three stages of three basic blocks; each later stage halves the image and doubles the width."""
+def resnet_layers(shape: Shape, classes: int, *, width: int, fc: int, act: Callable) -> list[nn.Module]:
+    """A CIFAR ResNet-20 (He et al. 2016; width 16): a stem and three stages of three basic blocks, where each later stage
+    halves the image and doubles the width."""
     widths = [width] * 3 + [2 * width] * 3 + [4 * width] * 3
     strides = [1, 1, 1, 2, 1, 1, 2, 1, 1]
     blocks = [Residual(a, b, s, act) for a, b, s in zip([width, *widths], widths, strides, strict=False)]
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes)]
-    return [ConvBN(channels, width), act(), *blocks, *head]
+    return [ConvBN(shape[0], width), act(), *blocks, *head]
+
+
+def linear_layers(shape: Shape, classes: int, *, width: int, fc: int, act: Callable) -> list[nn.Module]:
+    """One affine map, the baseline of Sec. 3.2."""
+    return [nn.Flatten(), nn.Linear(math.prod(shape), classes)]
+
+
+NETWORKS = {
+    "mnist": mnist_layers,
+    "cifar": cifar_layers,
+    "resnet": resnet_layers,
+    "linear": linear_layers,
+}
 
 
 def softened(model: nn.Module, beta: float) -> nn.Module:

@@ -1,21 +1,105 @@
-"""What things are called in the book, and how they are told apart: labels, colours, markers."""
+"""What things are called in the book, and how they are told apart: one row a thing, with its label, colour and marker.
+
+What is not in a table, such as a role of the reader's own, is called by its key, is grey and has a dot. Nothing that is
+measured reads this module, so that a new label or colour is drawn and measures nothing again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Okabe and Ito's palette, readable by colour-blind people; one colour a role all through the book
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+GREY, PALE = "#666666", "#999999"
+
+
+@dataclass(frozen=True)
+class Name:
+    """One row: what a thing is called, and what it looks like in a picture; ``title`` names a network above a panel."""
+
+    label: str
+    colour: str = GREY
+    marker: str = "o"
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class DataName(Name):
+    """A data set's row: ``classes`` are what its labels mean where digits do not say it, ``official`` the number of its test
+    images if it is one of the paper's own."""
+
+    classes: tuple[str, ...] = ()
+    official: int = 0
+
 
 METHODS = {
-    "natural": "Natural", "advtrain": "AdvTrain", "crossentropy": "CrossEntropy", "ours": "Ours",
-    "ours+advtrain": "Ours+AdvTrain", "minmax": "MinMax",
-}  # fmt: skip
-DATA = {
-    "digits": "scikit-learn's digits", "digits-rgb": "scikit-learn's digits over photographs", "mnist": "MNIST",
-    "cifar10": "CIFAR-10",
-}  # fmt: skip
-ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "cw": "C&W"}
-CLASSES = {
-    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    "natural": Name("Natural", VERMILION, "o", "natural network"),
+    "advtrain": Name("AdvTrain", ORANGE, "s"),
+    "crossentropy": Name("CrossEntropy", PURPLE, "^"),
+    "ours": Name("Ours", GREEN, "D", "network “Ours”"),
+    "ours+advtrain": Name("Ours+AdvTrain", SKY, "v"),
+    "minmax": Name("MinMax", BLUE, "X"),
 }
-# Okabe and Ito's palette, readable by colour-blind people; one colour a role all through the book
-COLOURS = {
-    "natural": "#D55E00", "robust": "#0072B2", "ours": "#009E73", "minmax": "#0072B2", "advtrain": "#E69F00",
-    "crossentropy": "#CC79A7", "ours+advtrain": "#56B4E9", "random": "#666666", "adversarial": "#D55E00",
-    "l1": "#009E73", "l2": "#0072B2", "squared": "#CC79A7", "linf": "#E69F00",
+# what networks are called besides: the robust one of a pair, and the norms of penalties beside each other
+ROLES = {
+    "robust": Name("robust", BLUE, title="robust network"),
+    "l1": Name("l1", GREEN),
+    "l2": Name("l2", BLUE),
+    "squared": Name("squared", PURPLE),
+    "linf": Name("linf", ORANGE),
+}
+DATA = {
+    "digits": DataName("scikit-learn's digits"),
+    "digits-rgb": DataName("scikit-learn's digits over photographs"),
+    "mnist": DataName("MNIST", official=10_000),
+    "cifar10": DataName(
+        "CIFAR-10", official=10_000,
+        classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    ),
 }  # fmt: skip
-MARKERS = {"natural": "o", "advtrain": "s", "crossentropy": "^", "ours": "D", "ours+advtrain": "v", "minmax": "X"}
+# in the order of a table's rows
+ATTACKS = {
+    "worst": Name("worst case", BLUE, "D"),
+    "fgsm": Name("FGSM"),
+    "bim": Name("BIM", PALE),
+    "cw": Name("C&W"),
+    "several": Name("these three and PGD", ORANGE, "s"),
+    "autoattack": Name("AutoAttack", BLACK, "|"),
+}
+# what an axis of a plane runs along
+DIRECTIONS = {
+    "random": Name("random signs", GREY),
+    "adversarial": Name("adversarial direction", VERMILION),
+    "crossentropy": Name("cross-entropy", PURPLE),
+    "leastlikely": Name("least likely class", ORANGE),
+    "cw": Name("C&W", VERMILION),
+}
+# of the cascade that gives the worst case
+STAGES = {
+    "pgd": Name("PGD, cross-entropy"),
+    "apgd": Name("adaptive steps, cross-entropy"),
+    "apgd-t": Name("adaptive steps, margin, with targets"),
+    "square": Name("Square, no gradient"),
+    "restarts": Name("more random starts, with targets"),
+    "several": Name("left by these, broken by the paper's attacks or PGD"),
+}
+
+
+def network(role: str) -> Name:
+    """The row of a network by its method or role."""
+    return METHODS.get(role) or ROLES.get(role) or Name(role)
+
+
+def data(name: str) -> DataName:
+    """The row of a data set."""
+    return DATA.get(name) or DataName(name)
+
+
+def label(table: Mapping[str, Name], key: str) -> str:
+    """What a thing is called in one of the tables."""
+    return table[key].label if key in table else key
+
+
+def labels(table: Mapping[str, Name]) -> dict[str, str]:
+    """Every key of a table with its label."""
+    return {key: row.label for key, row in table.items()}

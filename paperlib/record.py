@@ -8,7 +8,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from paperlib.names import DATA
 from paperlib.refusal import Refusal
 
 
@@ -55,16 +54,6 @@ class Record:
     def unit(self) -> str:
         """Behind the number of a perturbation, nothing or ``/255``."""
         return "" if self.pixel_scale == 1 else f"/{self.pixel_scale}"
-
-    @property
-    def data_name(self) -> str:
-        """The data set as a reader knows it."""
-        return DATA.get(self.data["name"], self.data["name"])
-
-    @property
-    def official(self) -> bool:
-        """Whether the images are those of the paper's own data sets."""
-        return self.data["name"] in ("mnist", "cifar10")
 
     def size(self, eps: float) -> str:
         """A size as a reader writes it: ``0.05`` on grey images, ``8/255`` on colour."""

@@ -125,6 +125,14 @@ def add_search(commands) -> None:
         for name in options.name:
             searches.described(name, options.profile)
         for name in options.name:
+            if options.strong:
+                result = search.rejudged(search.kept(name, options.profile), most=options.strong, images=options.images)
+                search.write(result, search.path_of(name, options.profile))
+                for row in result["candidates"]:
+                    if "strong" in row:
+                        print(f"{name} {row['changes']}: {row['worst']['mean']:.1f} %, strong {row['strong']['mean']:.1f} %")
+                print(f"{name}: chosen {result['chosen']}, by the cascade {result['strong']['chosen']}")
+                continue
             result = search.search(name, options.profile)
             for row in result["candidates"]:
                 allowed = "" if row["allowed"] else ", clean accuracy too low"
@@ -134,6 +142,9 @@ def add_search(commands) -> None:
 
     command = add_command(commands, run, "search", "choose a penalty's strength by one rule, on held-out images")
     command.add_argument("name", nargs="+", help="searches of experiments.yml")
+    command.add_argument("--strong", type=int, default=0, metavar="N",
+                         help="judge the N best candidates of a finished search again, by the tables' whole cascade")
+    command.add_argument("--images", type=int, default=500, help="held-out images of --strong (default: 500)")
 
 
 def add_execute(commands) -> None:

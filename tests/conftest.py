@@ -38,7 +38,7 @@ KEPT = (
     *(f"press/run/{name}.py" for name in ("__init__", "notebooks", "places", "record", "sheet", "steps", "workflow")),
     *(f"paperlib/{name}.py" for name in ("__init__", "__main__", "files", "fingerprint", "names", "numbers")),
     *(f"paperlib/{name}.py" for name in ("provenance", "record", "refusal")),
-    *(f"paperlib/reporting/{name}.py" for name in ("__init__", "command", "judge")),
+    *(f"paperlib/reporting/{name}.py" for name in ("__init__", "judge", "sizes")),
 )  # fmt: skip
 PAGES = tuple(
     f"press/page/{name}.py"
@@ -72,13 +72,9 @@ execute: {execute_notebooks: "off"}
 parse: {myst_enable_extensions: [colon_fence, dollarmath]}
 """
 
-TRAIN = '''
+RECIPE = '''
 """A toy Recipe."""
 from dataclasses import dataclass, fields
-from press.run import notebooks
-
-class OutOfTime(Exception):
-    pass
 
 @dataclass(frozen=True)
 class Recipe:
@@ -99,6 +95,15 @@ class Recipe:
 
     def to_dict(self):
         return dict(vars(self))
+'''
+
+TRAIN = '''
+"""A toy training, which the toy zoo does."""
+from paperlib.recipe import Recipe
+from press.run import notebooks
+
+class OutOfTime(Exception):
+    pass
 '''
 
 # counts epochs in a file, so that a test can see what was done twice
@@ -258,7 +263,7 @@ class Project:
         for path in (*KEPT, *(PAGES if real_book else ())):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(HERE / path, root / path)
-        toys = {"paperlib/train": TRAIN, "press/run/zoo": ZOO, "paperlib/data": DATA}
+        toys = {"paperlib/recipe": RECIPE, "paperlib/train": TRAIN, "press/run/zoo": ZOO, "paperlib/data": DATA}
         toys |= {"paperlib/measures/draw": MEASURES, "paperlib/drawings/draw": DRAWINGS}
         for name, text in (toys | ({} if real_book else {"press/page/site": BOOK})).items():
             (root / name).parent.mkdir(exist_ok=True)

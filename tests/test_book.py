@@ -13,7 +13,7 @@ import yaml
 from paperlib import names
 from paperlib.__main__ import parser as own_parser
 from press.__main__ import parser as book_parser
-from press.page import findings
+from press.page import findings, vocabulary
 from press.page.claims import CHECKS, FIELDS, PROFILES, VERDICTS
 from press.page.columns import Columns
 from press.page.library import library
@@ -105,7 +105,7 @@ def rendered(path: Path, calls: list | None = None, claims: list | None = None, 
     environment.globals |= {name: noting(name, "VALUE") for name in COLUMNS}
     environment.globals |= {"page": noting("page", "[page](figures/fig01.ipynb)"), "profile": "quick", "artifacts": PLACES}
     environment.globals |= {"alone": alone, "claims": claims or judged({}), "status": lambda: STATUS}
-    environment.globals |= EDITION | {"library": library}
+    environment.globals |= EDITION | {"library": library, "badge": vocabulary.badge}
     columns = Columns(SimpleNamespace(alone=alone, **{name: environment.globals[name] for name in COLUMNS}))
     environment.globals |= {"head": columns.head, "line": columns.line, "row": columns.row}
     return environment.from_string(path.read_text(encoding="utf-8")).render()
@@ -114,7 +114,8 @@ def rendered(path: Path, calls: list | None = None, claims: list | None = None, 
 PLACES = {key: {"paper": entry["place"]} for key, entry in ARTIFACTS.items()}
 LEAF = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 10}
 FOUND = {"name": "net", "reference": {"clean": LEAF, "worst": LEAF}, "settings": {"eps": 1, "slack": 1, "n": 10},
-         "chosen": {}, "candidates": [{"changes": {"p": "1", "c": 0.5}, "clean": LEAF, "worst": LEAF, "allowed": True}],
+         "chosen": {}, "candidates": [{"changes": {"p": "1", "c": 0.5}, "clean": LEAF, "worst": LEAF, "allowed": True,
+                                       "strong": LEAF}], "strong": {"chosen": {"p": "1", "c": 0.5}, "images": 10},
          }  # fmt: skip
 EDITION = {
     "networks": lambda: [{"name": "net", "hours": 1, "network": "mnist", "precision": "fp32", "penalty": "",
@@ -124,7 +125,7 @@ EDITION = {
     "at_equal_norm": lambda: [{"data": "mnist", "p": "1", "ours": LEAF, "crossentropy": LEAF}],
     "seeds": lambda: {"a": 3, "b": 1},
     "interval": lambda leaf: "VALUE",
-    "methods": names.METHODS, "attacks": names.ATTACKS,
+    "methods": names.labels(names.METHODS), "attacks": names.labels(names.ATTACKS),
     "cells": lambda artifact: [{"method": "ours", "attack": "bim", "eps": "0.1", "paper": 1.0, "here": LEAF, "inside": True,
                                 "difference": 1.0, "gain": 1.0, "gain_paper": 1.0}],
 }  # fmt: skip
@@ -231,7 +232,7 @@ def test_a_verdict_appears_on_the_pages_that_collect_it(verdict):
     names = ("intro", "claims", "what-reproduces", "what-does-not")
     pages = {name: rendered(BOOK / f"{name}.md", claims=claims) for name in names}
     assert f"| {verdict} | {len(CLAIMS) if verdict == 'not run' else 0} | {len(CLAIMS)} |" in pages["intro"]
-    assert pages["claims"].count(f"**{verdict}**: MEASURED") == len(CLAIMS)
+    assert pages["claims"].count(f"{vocabulary.badge(verdict)}: MEASURED") == len(CLAIMS)
     assert pages["what-reproduces"].count("MEASURED") == (len(CLAIMS) if verdict == "reproduced" else 0)
     bad = verdict in ("partly", "not reproduced", "not testable")
     assert pages["what-does-not"].count("MEASURED") == (len(CLAIMS) if bad else 0)

@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -164,7 +165,7 @@ def test_mnist_comes_from_the_folder_that_the_environment_names(tmp_path, monkey
     folder.mkdir()
     np.savez(folder / "mnist.npz", **official(420))
     monkeypatch.setenv("PAPERLIB_DATA", str(folder))
-    monkeypatch.setitem(data.VALIDATION, "mnist", 40)
+    monkeypatch.setitem(data.PUBLIC, "mnist", replace(data.PUBLIC["mnist"], held_out=40))
     dataset = load("mnist")
     assert dataset.name == "mnist" and dataset.shape == (1, 28, 28) and dataset.classes == 10
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (380, 40, 20)
@@ -218,7 +219,7 @@ def test_an_unknown_name():
     with pytest.raises(DataError) as caught:
         load("imagenet")
     assert str(caught.value) == (
-        "data is 'imagenet'; allowed are digits, digits-rgb, mnist, cifar10, or the path of an .npz archive"
+        f"data is 'imagenet'; allowed are {', '.join(data.SETS)}, or the path of an .npz archive"
     )
 
 

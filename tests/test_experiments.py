@@ -5,6 +5,7 @@ import re
 import pytest
 import yaml
 from conftest import DRAW, EXPERIMENTS, notebook
+from toys import toy_recipe
 
 from press.plan import check, experiments, settings, templates
 from press.plan.settings import ExperimentError
@@ -14,7 +15,8 @@ from press.plan.settings import ExperimentError
 def tiny(tmp_path, monkeypatch):
     """A function that lays out a tiny project with other text in experiments.yml or another notebook."""
     monkeypatch.setattr(settings, "ROOT", tmp_path)
-    monkeypatch.setattr(experiments, "_recipe_type", lambda: Recipe)
+    # any recipe whose fields are known
+    monkeypatch.setattr(experiments.Recipe, "of", lambda settings: toy_recipe())
     monkeypatch.setattr(experiments, "recipe_fields", lambda: ["data", "epochs", "pause", "c", "p", "seed"])
 
     def lay(text: str = EXPERIMENTS, cells=DRAW) -> None:
@@ -25,14 +27,6 @@ def tiny(tmp_path, monkeypatch):
 
     lay()
     return lay
-
-
-class Recipe:
-    """Any recipe whose fields are known."""
-
-    @classmethod
-    def of(cls, settings):
-        return settings
 
 
 def test_what_a_profile_has(tiny):

@@ -91,7 +91,7 @@ def test_softplus_is_the_activation_asked_for():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: model.build("vgg", width=1), "network is 'vgg'; allowed are mnist, cifar, resnet, linear"),
+        (lambda: model.build("vgg", width=1), f"network is 'vgg'; allowed are {', '.join(model.NETWORKS)}"),
         (lambda: model.build("mnist", width=0), "width is 0 and fc is 256; allowed are integers of at least 1"),
         (lambda: model.build("mnist", width=1, fc=0), "width is 1 and fc is 0; allowed are integers of at least 1"),
         (lambda: model.build("mnist", width=1, shape=(1, 3, 9)), "images are 3 x 9 pixels; allowed are at least 4 x 4"),

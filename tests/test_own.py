@@ -13,7 +13,7 @@ from torch import nn
 
 from paperlib import data, evaluate, surface
 from paperlib.drawings import plane as plane_drawings
-from paperlib.reporting import own
+from paperlib.reporting import judge, own, trial
 from paperlib.reporting.checks import examine
 from paperlib.state import InputError
 from press.__main__ import main
@@ -359,3 +359,7 @@ def test_an_interrupted_picture_leaves_nothing(source, tmp_path, monkeypatch):
     out = ["--out", str(tmp_path / "out" / "s.png")]
     assert main(["surface", *which, "--eps", "0.3", "--steps", "3", *out]) == 130
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_levels_of_the_command_are_those_of_a_trial():
+    assert tuple(trial.LEVELS) == judge.LEVELS

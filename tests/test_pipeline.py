@@ -94,11 +94,11 @@ def test_other_data_retrain_and_redraw_and_the_same_data_elsewhere_do_not(projec
 
 def test_a_comment_in_the_training_code_retrains_nothing_but_a_change_does(project):
     project.make()
-    project.edit("paperlib/train.py", '"""A toy Recipe."""', '"""A toy Recipe, reworded."""  # and a comment')
+    project.edit("paperlib/recipe.py", '"""A toy Recipe."""', '"""A toy Recipe, reworded."""  # and a comment')
     project.make()
     assert set(epochs(project).values()) == {1}
     assert sorted(project.lines("executed.txt")) == ["fig01", "fig02"]
-    project.edit("paperlib/train.py", "c: float = 0.0", "c: float = 0.25")
+    project.edit("paperlib/recipe.py", "c: float = 0.0", "c: float = 0.25")
     project.make()
     assert set(epochs(project).values()) == {2}
 
@@ -311,7 +311,7 @@ def test_an_artifact_executed_alone_follows_its_recipes_and_data_but_not_the_tra
     assert project.run("execute", "fig02")[0] == 0
     assert project.run("execute", "fig02")[0] == 0
     assert project.lines("executed.txt") == ["fig02"]
-    project.edit("paperlib/train.py", "pause: float = 0.0", "pause: float = 0.1")
+    project.edit("paperlib/recipe.py", "pause: float = 0.0", "pause: float = 0.1")
     project.edit("experiments.yml", "c: 0.5", "c: 0.6")
     assert project.run("execute", "fig02")[0] == 0
     assert epochs(project)["two 0"] == 2 and epochs(project)["one 0"] == 1
@@ -332,7 +332,7 @@ def test_an_artifact_executed_alone_follows_a_model_s_source(project):
     ("path", "old", "new", "measured", "executed"),
     [
         ("paperlib/drawings/draw.py", "red", "blue", 0, 2),
-        ("paperlib/names.py", "\"natural\": \"#D55E00\"", "\"natural\": \"#000000\"", 0, 0),
+        ("paperlib/names.py", 'Name("Natural", VERMILION', 'Name("Natural", BLACK', 0, 0),
         ("notebooks/draw.ipynb", "print(draw.line(record))", "print(draw.line(record), 1)", 0, 2),
         ("book/paper_numbers.yml", "clean: 99.1", "clean: 99.2", 0, 1),
         ("book/intro.md", "# Toy", "# Toys", 0, 0),

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from paperlib.train import Recipe
-from press.plan import experiments, settings
+from paperlib.recipe import Recipe
+from press.plan import experiments, searches, settings
 from press.run import search, zoo
 
 
@@ -58,19 +58,34 @@ def test_a_whole_search_uses_held_out_images_and_can_be_repeated(tiny, tmp_path)
 
 def test_a_wrong_search_is_refused(tiny):
     with pytest.raises(settings.ExperimentError, match="search is 'steep'; allowed are flat"):
-        search.settings("steep", "quick")
+        searches.described("steep", "quick")
     tiny["candidates"].append({"c": -1})
     with pytest.raises(settings.ExperimentError, match="c is -1"):
-        search.settings("flat", "quick")
+        searches.described("flat", "quick")
     del tiny["eps"]
     with pytest.raises(settings.ExperimentError, match="allowed are exactly"):
-        search.settings("flat", "quick")
+        searches.described("flat", "quick")
 
 
 @pytest.mark.parametrize("data", ["mnist", "cifar"])
 def test_the_paper_s_searches_have_one_budget(data):
-    one, other = (search.settings(f"{data}-{method}", "paper") for method in ("ours", "crossentropy"))
+    one, other = (searches.described(f"{data}-{method}", "paper") for method in ("ours", "crossentropy"))
     assert len(one["candidates"]) == len(other["candidates"])
     assert {key: one[key] for key in one if key != "candidates"} == {
         key: other[key] for key in other if key != "candidates"
     }
+
+
+def test_the_best_candidates_are_judged_again_by_the_cascade(monkeypatch):
+    rows = [
+        {"changes": {"c": c}, "allowed": allowed, "worst": {"mean": worst}}
+        for c, allowed, worst in ((1, True, 5.0), (2, False, 9.0), (3, True, 7.0), (4, True, 6.0))
+    ]
+    result = {"name": "net", "profile": "paper", "settings": {"shortened": {}}, "candidates": rows, "chosen": {"c": 3}}
+    strong = {"net--c=3": {"mean": 2.0}, "net--c=4": {"mean": 4.0}}
+    monkeypatch.setattr(search, "_strong", lambda trial, result, images: strong[trial])
+    found = search.rejudged(result, most=2, images=10)
+    assert found["strong"] == {"chosen": {"c": 4}, "images": 10} and found["chosen"] == {"c": 3}
+    assert [row.get("strong") for row in found["candidates"]] == [None, None, {"mean": 2.0}, {"mean": 4.0}]
+    with pytest.raises(ValueError, match="most is 0; allowed is at least 1 candidate"):
+        search.rejudged(result, most=0, images=10)

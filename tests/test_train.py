@@ -1,148 +1,23 @@
-"""Losses against closed forms and finite differences, and a training that any interruption leaves unchanged."""
+"""A training that any interruption leaves unchanged: schedules, the loop, its state and its curve."""
 
 import math
 import time
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from toys import batchnorm_network, images, stripes, toy_dataset, toy_recipe
+from toys import seeded, smooth_network, toy_dataset, toy_recipe
 
-from paperlib import indicator, train
-from paperlib.attack import attack, cw, pgd
-from paperlib.model import build
-from paperlib.objective import cross_entropy, decision
-from paperlib.train import NORMS, OutOfTime, Recipe, batch_loss, fit, penalised, penalty
+from paperlib import train
+from paperlib.attack import attack
+from paperlib.objective import cross_entropy
+from paperlib.train import OutOfTime, fit
 
 DATA = toy_dataset()
-SIZES = {"c": 0.3, "eps": 0.1, "step_size": 0.05}
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def smooth_network() -> torch.nn.Module:
-    torch.manual_seed(0)
-    return build("mnist", width=2, fc=6, activation="softplus", beta=3.0, shape=(1, 8, 8), classes=4)
-
-
-def batch(n: int = 5):
-    split = stripes(n)
-    return split.x, split.y
 
 
 def weights(model) -> torch.Tensor:
     return torch.cat([tensor.double().flatten() for tensor in model.state_dict().values()])
-
-
-# The losses.
-
-
-@pytest.mark.parametrize("p", NORMS)
-def test_penalty_is_the_batch_mean_of_each_images_norm(p):
-    gradient = torch.randn(6, 1, 3, 4, generator=seeded(), dtype=torch.float64)
-    rows = gradient.flatten(1).numpy()
-    order = {"1": 1, "2": 2, "inf": np.inf, "squared": 2}[p]
-    sizes = np.linalg.norm(rows, ord=order, axis=1) ** (2 if p == "squared" else 1)
-    assert float(penalty(gradient, p)) == pytest.approx(sizes.mean(), rel=1e-9)
-
-
-@pytest.mark.parametrize("p", NORMS)
-def test_penalty_can_be_descended_where_the_gradient_is_zero(p):
-    gradient = torch.zeros(2, 1, 2, 2, requires_grad=True)
-    penalty(gradient, p).backward()
-    assert torch.isfinite(gradient.grad).all()
-
-
-@pytest.mark.parametrize("p", NORMS)
-@pytest.mark.parametrize("method", ["ours", "crossentropy"])
-def test_loss_is_cross_entropy_plus_c_times_the_penalty(method, p):
-    model, (x, y) = smooth_network(), batch()
-    recipe = toy_recipe(method=method, p=p, c=1.0)
-    function = decision if method == "ours" else cross_entropy
-    J = indicator.jacobian(model, x, y, objective=function)
-    expected = cross_entropy(model(x), y).mean() + 0.3 * penalty(J, p)
-    assert batch_loss(model, x, y, recipe, **SIZES).item() == pytest.approx(expected.item(), rel=1e-5)
-
-
-@pytest.mark.parametrize("p", NORMS)
-@pytest.mark.parametrize("method", ["ours", "crossentropy"])
-def test_double_backpropagation_agrees_with_finite_differences(method, p):
-    model, (x, y) = smooth_network(), batch()
-    recipe, function = toy_recipe(method=method, p=p, c=1.0), decision if method == "ours" else cross_entropy
-    c = 1 / penalty(indicator.jacobian(model, x, y, objective=function), p).item()  # a penalty of 1 beside the loss
-    parameters = list(model.parameters())
-
-    def loss() -> torch.Tensor:
-        return batch_loss(model, x, y, recipe, c=c, eps=0.1, step_size=0.05)
-
-    found = torch.autograd.grad(loss(), parameters)
-    plain = torch.autograd.grad(cross_entropy(model(x), y).mean(), parameters)
-    steps = [f - g for f, g in zip(found, plain, strict=True)]  # where the penalty's share lies
-    length = torch.sqrt(sum(step.square().sum() for step in steps))
-    expected, without = (sum((g * s).sum() / length for g, s in zip(gs, steps, strict=True)).item() for gs in (found, plain))
-
-    def at(h: float) -> float:
-        with torch.no_grad():
-            for weight, step in zip(parameters, steps, strict=True):
-                weight.add_(h * step / length)
-        value = loss().item()
-        with torch.no_grad():
-            for weight, step in zip(parameters, steps, strict=True):
-                weight.sub_(h * step / length)
-        return value
-
-    h = 1e-3
-    assert (at(h) - at(-h)) / (2 * h) == pytest.approx(expected, rel=0.01)
-    assert abs(without) < 0.5 * expected  # cross-entropy alone would not pass
-
-
-def test_loss_of_every_other_method():
-    model, (x, y) = smooth_network(), batch()
-
-    def loss(method: str, **changes) -> float:
-        recipe = toy_recipe(method=method, c=1.0, steps=3)
-        return batch_loss(model, x, y, recipe, **SIZES | changes, generator=seeded()).item()
-
-    def ce(z: torch.Tensor) -> float:
-        return cross_entropy(model(z), y).mean().item()
-
-    options = {"eps": 0.1, "step_size": 0.05, "steps": 3}
-    by_cw, by_pgd = cw(model, x, y, **options).x, pgd(model, x, y, generator=seeded(), **options).x
-    J = indicator.jacobian(model, x, y).flatten(1).abs().sum(1).mean().item()
-    assert loss("natural") == pytest.approx(ce(x), rel=1e-6)
-    assert loss("ours", c=0.0) == pytest.approx(ce(x), rel=1e-6)
-    assert loss("minmax") == pytest.approx(ce(by_pgd), rel=1e-6)
-    assert loss("advtrain") == pytest.approx((ce(x) + ce(by_cw)) / 2, rel=1e-6)
-    assert loss("ours+advtrain") == pytest.approx((ce(x) + 0.3 * J + ce(by_cw)) / 2, rel=1e-5)
-    assert len({round(loss(method), 6) for method in train.METHODS}) == len(train.METHODS)
-
-
-@pytest.mark.parametrize("method", train.METHODS)
-def test_bf16_descends_nearly_the_same_way(method):
-    model, (x, y) = smooth_network(), batch(20)
-    recipe = toy_recipe(method=method, c=1.0)
-    ways = []
-    for enabled in (False, True):
-        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            loss = batch_loss(model, x, y, recipe, **SIZES, generator=seeded())
-        ways.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))]))
-    assert not torch.equal(*ways)
-    assert float(F.cosine_similarity(*ways, dim=0)) > 0.98
-
-
-def test_with_a_source_adversarial_training_meets_each_image_and_one_fixed_example_of_it():
-    recipe, natural = toy_recipe(method="advtrain", source="toy", steps=3), smooth_network()
-    split = train.with_examples(DATA.train, natural, recipe, DATA, "cpu")
-    n = len(DATA.train)
-    assert len(split) == 2 * n and torch.equal(split.y, torch.cat([DATA.train.y, DATA.train.y]))
-    assert torch.equal(split.x[:n], DATA.train.x)
-    expected = cw(natural, DATA.train.x, DATA.train.y, eps=0.1, steps=3, step_size=0.05).x
-    assert torch.allclose(split.x[n:], expected, atol=1e-6)
-    model, (x, y) = smooth_network(), batch()
-    assert batch_loss(model, x, y, recipe, **SIZES).item() == pytest.approx(cross_entropy(model(x), y).mean().item())
 
 
 def test_a_source_makes_another_network_and_must_be_given_exactly_when_named():
@@ -154,107 +29,6 @@ def test_a_source_makes_another_network_and_must_be_given_exactly_when_named():
         fit(toy_recipe(method="advtrain", source="toy"), DATA, progress=False)
     with pytest.raises(ValueError, match="source is a network and the recipe names none"):
         fit(recipe, DATA, progress=False, source=smooth_network())
-    with pytest.raises(ValueError, match="source is 'toy' with method 'minmax'; allowed is a source with method 'advtrain'"):
-        toy_recipe(method="minmax", source="toy")
-
-
-# BatchNorm.
-
-
-def smooth_batchnorm_network(dtype=torch.float64) -> torch.nn.Module:
-    torch.manual_seed(0)
-    model = build("cifar", width=2, shape=(1, 8, 8), classes=4, activation="softplus", beta=3.0)
-    return model.to(dtype).train()
-
-
-def normalised_by_the_batch(model, x) -> torch.nn.Module:
-    """The network in eval mode, its running statistics replaced by those of ``x``."""
-    means = {}
-    hooks = [module.register_forward_pre_hook(lambda m, inputs: means.update({m: inputs[0].detach()}))
-             for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]  # fmt: skip
-    model(x)
-    for module, h in means.items():
-        module.running_mean.copy_(h.mean((0, 2, 3)))
-        module.running_var.copy_(h.var((0, 2, 3), correction=0))
-    for hook in hooks:
-        hook.remove()
-    return model.eval()
-
-
-@pytest.mark.parametrize("function", [decision, cross_entropy])
-@pytest.mark.parametrize("p", NORMS)
-def test_penalty_of_one_image_sees_the_others_in_the_statistics_only(function, p):
-    x, y = images(5), torch.tensor([0, 1, 2, 3, 0])
-    _, together = penalised(smooth_batchnorm_network(), x, y, function, p, 1.0)
-    fixed = normalised_by_the_batch(smooth_batchnorm_network(), x)
-    alone = [indicator.jacobian(fixed, x[i : i + 1], y[i : i + 1], objective=function) for i in range(5)]
-    assert together.item() == pytest.approx(penalty(torch.cat(alone), p).item(), rel=1e-9)
-
-
-def test_the_cross_entropy_of_a_penalised_step_is_that_of_natural_training():
-    x, y = images(5), torch.tensor([0, 1, 2, 3, 0])
-    loss, size = penalised(smooth_batchnorm_network(), x, y, decision, "1", 2.0)
-    natural = cross_entropy(smooth_batchnorm_network()(x), y).mean()
-    assert loss.item() == pytest.approx((natural + 2.0 * size).item(), rel=1e-12)
-
-
-@pytest.mark.parametrize("function", [decision, cross_entropy])
-def test_descending_the_penalty_agrees_with_finite_differences_through_the_statistics(function):
-    x, y = images(5), torch.tensor([0, 1, 2, 3, 0])
-    model = smooth_batchnorm_network()
-    weight = model.get_submodule("3").conv.weight
-    size = penalised(model, x, y, function, "squared", 1.0)[1]
-    (slope,) = torch.autograd.grad(size, weight)
-    direction = torch.randn(weight.shape, generator=seeded(), dtype=weight.dtype)
-    ends = []
-    for h in (1e-5, -1e-5):
-        moved = smooth_batchnorm_network()
-        with torch.no_grad():
-            moved.get_submodule("3").conv.weight.add_(h * direction)
-        ends.append(penalised(moved, x, y, function, "squared", 1.0)[1].item())
-    assert float((slope * direction).sum()) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5)
-
-
-def test_shrinking_weights_before_a_batchnorm_does_not_please_the_penalty():
-    x, y = images(5), torch.tensor([0, 1, 2, 3, 0])
-    sizes = []
-    for scale in (1.0, 0.1):
-        model = smooth_batchnorm_network()
-        with torch.no_grad():
-            model.get_submodule("3").conv.weight.mul_(scale)
-        for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eps = 1e-30
-        sizes.append(penalised(model, x, y, decision, "1", 1.0)[1].item())
-    assert sizes[1] == pytest.approx(sizes[0], rel=1e-9)
-
-
-def test_statistics_are_the_batchs_mean_and_variance_with_their_derivatives():
-    h = torch.randn(3, 2, 4, 4, generator=seeded(), dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(train._Moments.apply, h)
-    mean, variance = train._Moments.apply(h)
-    assert torch.allclose(mean, h.mean((0, 2, 3))) and torch.allclose(variance, h.var((0, 2, 3), correction=0))
-    assert train._Moments.apply(torch.full((3, 2, 5, 5), 1234.567))[1].min() >= 0
-
-
-@pytest.mark.parametrize("method", train.METHODS)
-def test_batchnorms_statistics_see_each_batch_once(method):
-    torch.manual_seed(0)
-    model = build("cifar", width=2, shape=(1, 8, 8), classes=4).train()
-    x, y = batch(8)
-    recipe = toy_recipe(network="cifar", method=method, c=1.0)
-    batch_loss(model, x, y, recipe, **SIZES, generator=seeded()).backward()
-    counts = {int(m.num_batches_tracked) for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)}
-    assert counts == ({2} if method == "ours+advtrain" else {1})
-    assert all(module.training for module in model.modules())
-
-
-def test_training_examples_do_not_see_their_neighbours():
-    model, x, y = batchnorm_network(), images(4, dtype=torch.float32), torch.tensor([0, 1, 2, 3])
-    recipe = toy_recipe(method="advtrain", steps=3)
-    together = train.examples(model, x, y, recipe, 0.1, 0.03, None)
-    alone = [train.examples(model, x[i : i + 1], y[i : i + 1], recipe, 0.1, 0.03, None) for i in range(4)]
-    assert torch.allclose(together, torch.cat(alone), rtol=0, atol=1e-6)
 
 
 # Warm-up and units.
@@ -506,64 +280,3 @@ def test_augmentation_is_decided_by_the_generator():
     x = torch.rand(10, 1, 6, 6, generator=seeded())
     assert torch.equal(train.augmented(x, seeded(1)), train.augmented(x, seeded(1)))
     assert not torch.equal(train.augmented(x, seeded(1)), train.augmented(x, seeded(2)))
-
-
-# The recipe.
-
-
-def test_a_recipe_is_frozen_and_survives_its_card():
-    recipe = toy_recipe(method="ours", c=0.1, p=2)
-    assert recipe.p == "2"
-    assert Recipe.of(recipe.to_dict()) == recipe
-    with pytest.raises(AttributeError):
-        recipe.c = 1.0
-
-
-WRONG = [
-    ("network", "vgg", "allowed are mnist, cifar, resnet, linear"),
-    ("method", "trades", "allowed are natural, ours, crossentropy, advtrain, ours+advtrain, minmax"),
-    ("activation", "gelu", "allowed are relu, softplus"),
-    ("p", "3", "allowed are 1, 2, inf, squared"),
-    ("optimizer", "lbfgs", "allowed are adam, sgd"),
-    ("precision", "fp16", "allowed are fp32, bf16"),
-    ("keep", "first", "allowed are last, best"),
-    *[(name, value, "allowed is an integer of at least 1")
-      for name in ("width", "fc", "epochs", "batch", "steps") for value in (0, 1.5, "8", True, None)],
-    *[(name, value, "allowed is a number of at least 0")
-      for name in ("c", "warmup", "eps_warmup", "eps", "weight_decay") for value in (-0.1, "1", math.nan, math.inf, True)],
-    *[(name, value, "allowed is a positive number")
-      for name in ("lr", "step_size", "beta") for value in (0, -1.0, "1", math.nan)],
-    *[(name, value, "allowed are true and false") for name in ("augment", "channels_last") for value in (1, "yes")],
-    *[("average", value, "allowed is a number in [0, 1)") for value in (1, -0.1, "0.9")],
-    *[("seed", value, "allowed is an integer of at least 0") for value in (-1, 0.5, "0")],
-    ("source", 3, "allowed is a name such as mnist-natural"),
-    *[("train_n", value, "allowed is an integer of at least 1, or nothing for all images") for value in (0, 1.5, "all")],
-    ("data", 3, "allowed is a name such as digits"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("field", "value", "allowed"), WRONG)
-def test_a_wrong_field_is_named_with_its_value(field, value, allowed, unhooked):
-    with pytest.raises(ValueError) as caught:
-        toy_recipe(**{field: value})
-    assert str(caught.value) == f"{field} is {value!r}; {allowed}"
-
-
-def test_every_field_of_a_recipe_is_checked():
-    assert {field for field, _, _ in WRONG} == {field.name for field in train.fields(Recipe)}
-
-
-@pytest.mark.parametrize("method", ["ours", "crossentropy", "ours+advtrain"])
-def test_a_penalty_needs_a_strength(method):
-    with pytest.raises(ValueError) as caught:
-        toy_recipe(method=method)
-    assert str(caught.value) == f"c is 0 with method {method!r}; allowed is a positive number"
-
-
-def test_a_recipe_of_unknown_or_missing_fields():
-    settings = toy_recipe().to_dict()
-    with pytest.raises(ValueError, match="^recipe field colour, size is unknown; allowed are activation, augment, "):
-        Recipe.of(settings | {"size": 1, "colour": 2})
-    del settings["width"]
-    with pytest.raises(ValueError, match="^recipe is incomplete: .*'width'"):
-        Recipe.of(settings)

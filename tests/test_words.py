@@ -4,6 +4,7 @@ import pytest
 
 from paperlib.record import Record
 from press.page import words
+from press.page.template import BookError
 from press.plan import experiments
 
 VALUES = {
@@ -41,7 +42,7 @@ def test_words_are_filled_with_numbers(text, expected):
     ("one\n{{ two", "a page, line 2: "),
 ])  # fmt: skip
 def test_what_is_unknown_meets_one_sentence_with_the_page(text, sentence):
-    with pytest.raises(words.template.BookError, match=f"^{sentence}"):
+    with pytest.raises(BookError, match=f"^{sentence}"):
         words.filled(text, record(values=VALUES), {}, "a page")
 
 

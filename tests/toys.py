@@ -5,10 +5,15 @@ import torch
 from torch import Tensor, nn
 
 from paperlib.data import Dataset, Split
-from paperlib.train import Recipe
+from paperlib.model import build
+from paperlib.recipe import Recipe
 
 # on tensors this small, threads only wait for each other
 torch.set_num_threads(1)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 class Quadratic(nn.Module):
@@ -56,6 +61,12 @@ def batchnorm_network(seed: int = 0) -> nn.Sequential:
     model.train()
     model[3].eval()
     return model
+
+
+def smooth_network() -> nn.Module:
+    """The small network of the MNIST challenge with softplus, for images of 8 x 8 and four classes."""
+    torch.manual_seed(0)
+    return build("mnist", width=2, fc=6, activation="softplus", beta=3.0, shape=(1, 8, 8), classes=4)
 
 
 def images(n: int = 6, shape: tuple = (1, 4, 4), seed: int = 0, dtype=torch.float64) -> Tensor:

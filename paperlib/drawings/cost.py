@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from paperlib import names
 from paperlib.drawings import style
-from paperlib.names import METHODS
 from paperlib.numbers import short
 from paperlib.record import Record
 
@@ -25,10 +25,10 @@ def bars(record: Record) -> Figure:
         for k, (method, of) in enumerate(record.values.items()):
             leaf = of.get("over_natural", {"mean": 1.0, "low": 1.0, "high": 1.0})
             spread = [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]]
-            ax.barh(-k, leaf["mean"], xerr=spread, color=style.colour(method), height=0.7, error_kw={"capsize": 5})
+            ax.barh(-k, leaf["mean"], xerr=spread, color=names.network(method).colour, height=0.7, error_kw={"capsize": 5})
             ax.text(leaf["high"], -k, f"   {short(leaf['mean'])} ×", va="center")
         ax.set(yticks=[-k for k in range(len(record.values))], xlabel="seconds an epoch, natural = 1",
-               yticklabels=[METHODS.get(name, name) for name in record.values])  # fmt: skip
+               yticklabels=[names.network(method).label for method in record.values])  # fmt: skip
         ax.margins(x=0.12)
         ax.axvline(1, color="black", linewidth=1)
         return style.finished(figure)
@@ -41,10 +41,10 @@ def curves(record: Record) -> Figure:
         figure, axes = plt.subplots(1, len(panels), figsize=(11, 4.9), sharey=True, layout="constrained")
         for ax, (accuracy, (title, reached)) in zip(axes, panels.items(), strict=True):
             for method, values in record.values.items():
-                curve, at = record.arrays[f"{accuracy}_{method}"], values[reached]
-                ax.plot(range(1, len(curve) + 1), curve, color=style.colour(method), alpha=0.85)
-                ax.plot(at, curve[at - 1], style.marker(method), color=style.colour(method), markersize=11, zorder=5,
-                        markeredgecolor="black", label=METHODS.get(method, method))  # fmt: skip
+                curve, at, look = record.arrays[f"{accuracy}_{method}"], values[reached], names.network(method)
+                ax.plot(range(1, len(curve) + 1), curve, color=look.colour, alpha=0.85)
+                ax.plot(at, curve[at - 1], look.marker, color=look.colour, markersize=11, zorder=5,
+                        markeredgecolor="black", label=look.label)  # fmt: skip
             ax.set(title=title, xlabel="epoch", xlim=(0.5, None))
             ax.xaxis.get_major_locator().set_params(integer=True)
         axes[0].set(ylabel="held-out accuracy (%)", ylim=(-3, 103))

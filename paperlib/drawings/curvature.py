@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paperlib.drawings import style
-from paperlib.names import COLOURS
+from paperlib.names import BLUE, VERMILION
 from paperlib.record import Record
 
 
@@ -35,9 +35,9 @@ def _touch(ax: Axes, record: Record) -> None:
     at, value = point["alpha"] / unit["alpha"], point["S"] / unit["S"]
     centre_t, centre_S, radius = map(float, record.arrays["circle"])
     reach = np.array([-0.5, 0.5]) / math.hypot(1, slope)
-    ax.plot(at + reach, value + slope * reach, color=COLOURS["robust"], label="tangent: slope S′")
-    ax.add_patch(plt.Circle((centre_t, centre_S), radius, fill=False, color=COLOURS["natural"], linewidth=2))
-    ax.plot([], [], color=COLOURS["natural"], label="osculating circle: 1/R = κ")
-    ax.plot([centre_t, at], [centre_S, value], color=COLOURS["natural"], linewidth=1.2)
+    ax.plot(at + reach, value + slope * reach, color=BLUE, label="tangent: slope S′")
+    ax.add_patch(plt.Circle((centre_t, centre_S), radius, fill=False, color=VERMILION, linewidth=2))
+    ax.plot([], [], color=VERMILION, label="osculating circle: 1/R = κ")
+    ax.plot([centre_t, at], [centre_S, value], color=VERMILION, linewidth=1.2)
     ax.text(centre_t, centre_S, f" R = {radius:.2f}", ha="left", va="center", clip_on=True)
     ax.plot(at, value, "o", color="white", markeredgecolor="black", markersize=10, zorder=5)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from paperlib.drawings import style
-from paperlib.names import COLOURS
+from paperlib.names import network
 from paperlib.record import Record
 
 HESSIANS = {"hessian_relu": "H of S, ReLU", "hessian": "H of S, softplus", "hessian_ce": "H of the loss"}
@@ -88,7 +88,7 @@ def distributions(record: Record) -> Figure:
             for role in record.roles:
                 falling = np.sort(np.abs(record.arrays[f"{name}_{role}"]), axis=1)[:, ::-1].mean(0)
                 ranks = np.arange(1, len(falling) + 1)
-                right.loglog(ranks, falling, line, color=COLOURS[role], label=f"{role}, {kind}")
+                right.loglog(ranks, falling, line, color=network(role).colour, label=f"{role}, {kind}")
         right.set(xlabel="rank of the eigenvalue", ylabel="|λ|, mean over images", ylim=(1e-8, None))
         right.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.36, 0))
         return style.finished(figure)
@@ -99,7 +99,7 @@ def _histogram(ax: Axes, record: Record) -> None:
     limit = max(float(np.abs(values).max()) for values in entries.values())
     bins = np.linspace(-limit, limit, 102)
     for role, values in entries.items():
-        ax.hist(values, bins=bins, density=True, histtype="step", linewidth=2, color=COLOURS[role], label=role)
+        ax.hist(values, bins=bins, density=True, histtype="step", linewidth=2, color=network(role).colour, label=role)
     ax.set(yscale="log", xlabel="entry of J (∂S / ∂pixel)", ylabel="density")
     ax.legend(frameon=False, loc="upper right")
 
@@ -127,11 +127,11 @@ def _share(ax: Axes, entries: Float[np.ndarray, "..."], role: str) -> None:
     share = 100 * np.arange(1, len(magnitude) + 1) / len(magnitude)
     # some hundred points draw the same curve as some hundred thousand
     kept = np.unique(np.linspace(0, len(magnitude) - 1, 800).astype(int))
-    ax.semilogx(magnitude[kept].clip(1e-12), share[kept], color=COLOURS[role], label=role)
+    ax.semilogx(magnitude[kept].clip(1e-12), share[kept], color=network(role).colour, label=role)
 
 
 def _stated(ax: Axes, shares: Mapping[str, float], match: Mapping[str, float]) -> None:
     for role, share in shares.items():
-        ax.axhline(share, color=COLOURS[role], linestyle=":")
-        ax.text(1.3e-6, share + 1, f"paper: {share} %", color=COLOURS[role], fontsize=13)
+        ax.axhline(share, color=network(role).colour, linestyle=":")
+        ax.text(1.3e-6, share + 1, f"paper: {share} %", color=network(role).colour, fontsize=13)
     ax.axvline(match["threshold"], color="#888888", linewidth=1.5)

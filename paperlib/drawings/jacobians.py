@@ -7,8 +7,8 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from paperlib import names
 from paperlib.drawings import maps, style
-from paperlib.names import DATA, METHODS
 from paperlib.record import Record
 
 LOOKS = {"alignment": (None, 0.13, "the image's own pattern"), "other": ("white", -0.13, "another image's pattern")}
@@ -17,11 +17,11 @@ LOOKS = {"alignment": (None, 0.13, "the image's own pattern"), "other": ("white"
 def facts(record: Record) -> dict[str, object]:
     """What the words of the page may name besides the parameters."""
     found = {
-        "share": f"{100 * record.parameters['edges']:g} %", "robust": METHODS[methods(record)["grey"]["robust"]],
+        "share": f"{100 * record.parameters['edges']:g} %", "robust": names.network(methods(record)["grey"]["robust"]).label,
     }  # fmt: skip
     data = [record.data, *record.data.get("others", [])]
     for kind, of in zip(methods(record), data, strict=True):
-        found |= {kind: DATA.get(of["name"], of["name"]), f"n_{kind}": record.values["paired"][kind]["n"]}
+        found |= {kind: names.data(of["name"]).label, f"n_{kind}": record.values["paired"][kind]["n"]}
     return found
 
 
@@ -57,7 +57,7 @@ def _block(figure: Figure, grid, record: Record, kind: str, pair: dict[str, str]
     for k, image in enumerate(pictures):
         style.picture(figure.add_subplot(grid[k, 0]), image, "" if k else "image")
         for column, (role, method) in enumerate(pair.items(), start=1):
-            title = "" if k else f"J, {METHODS.get(method, method)}"
+            title = "" if k else f"J, {names.network(method).label}"
             drawn = _slopes(figure.add_subplot(grid[k, column]), record.arrays[f"J_{kind}_{role}"][k], title)
     bar = figure.colorbar(drawn, cax=figure.add_subplot(grid[-1, 1:]), orientation="horizontal", format=maps.tick)
     bar.set_label("J" if pictures.shape[1] == 1 else "|J|, added over channels")
@@ -79,10 +79,10 @@ def alignment(record: Record) -> Figure:
         figure, axes = plt.subplots(1, len(pairs), figsize=(11, 3.6), layout="constrained", sharex=True)
         for ax, (kind, pair) in zip(axes, pairs.items(), strict=True):
             for k, (role, method) in enumerate(pair.items()):
-                _dots(ax, -k, record.values[kind][role], style.colour(method))
+                _dots(ax, -k, record.values[kind][role], names.network(method).colour)
             ax.axvline(1, color="black", linewidth=1)
             ax.set(title=f"{kind} images", yticks=[-k for k in range(len(pair))], ylim=(0.6 - len(pair), 0.4),
-                   yticklabels=[METHODS.get(name, name) for name in pair.values()], xlabel="alignment (×)")  # fmt: skip
+                   xlabel="alignment (×)", yticklabels=[names.network(each).label for each in pair.values()])  # fmt: skip
         grey = {"marker": "o", "linestyle": "", "markersize": 11, "color": "#555555"}
         dots = [plt.Line2D([], [], **grey, markerfacecolor=face, label=label) for face, _, label in LOOKS.values()]
         figure.legend(handles=dots, loc="outside lower center", ncols=2, frameon=False)

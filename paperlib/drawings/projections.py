@@ -6,14 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from paperlib import names
 from paperlib.drawings import maps, style
-from paperlib.names import CLASSES
 from paperlib.record import Record
 
-WAYS = {
-    "random": "random signs", "crossentropy": "cross-entropy", "leastlikely": "least likely class", "cw": "C&W",
-}  # fmt: skip
-WAY_COLOURS = {"random": "#666666", "crossentropy": "#CC79A7", "leastlikely": "#E69F00", "cw": "#D55E00"}
+WAYS = {way: names.DIRECTIONS[way] for way in ("random", "crossentropy", "leastlikely", "cw")}
 SIDE, GAP = 2.75, 0.3  # inches
 
 
@@ -49,9 +46,9 @@ def _plane(ax: Axes, record: Record, way: str, row: str, scale: maps.Scale) -> N
     """One plane as a map with its arrows; its name stands above the upper row."""
     axis, S = record.arrays["axis"], record.arrays[f"decision/{way}"]
     maps.level_map(ax, axis, record.arrays[f"{row}/{way}"], S, scale)
-    _ways(ax, axis[-1], record.arrays[f"distance/{way}"], record.parameters["reach"], WAY_COLOURS[way])
+    _ways(ax, axis[-1], record.arrays[f"distance/{way}"], record.parameters["reach"], WAYS[way].colour)
     if row == "loss":
-        ax.set_title(WAYS[way])
+        ax.set_title(WAYS[way].label)
     else:
         ax.set_xlabel("α (steps of 1/255)")
 
@@ -59,7 +56,7 @@ def _plane(ax: Axes, record: Record, way: str, row: str, scale: maps.Scale) -> N
 def _ways(ax: Axes, extent: float, distance: np.ndarray, reach: float, colour: str) -> None:
     """Arrows along alpha and beta as long as the distance to the boundary, cut at the border, with that distance."""
     ends = ((1, 0), (0, 1))
-    for length, (a, b), shade in zip(distance, ends, (colour, WAY_COLOURS["random"]), strict=True):
+    for length, (a, b), shade in zip(distance, ends, (colour, WAYS["random"].colour), strict=True):
         tip = min(length, extent)
         ax.annotate(
             "", (a * tip, b * tip), (0, 0), zorder=4,
@@ -75,8 +72,8 @@ def _ways(ax: Axes, extent: float, distance: np.ndarray, reach: float, colour: s
 
 def _landing(figure: Figure, left: float, record: Record, way: str) -> None:
     """Below a column: the image, the step along alpha (only its pattern), and the image just across the boundary."""
-    arrays, names, thumb = record.arrays, CLASSES.get(record.data["name"]), 0.86
-    before, after = (names[int(i)] if names else int(i) for i in (arrays["label"][0], arrays[f"label/{way}"][0]))
+    arrays, classes, thumb = record.arrays, names.data(record.data["name"]).classes, 0.86
+    before, after = (classes[int(i)] if classes else int(i) for i in (arrays["label"][0], arrays[f"label/{way}"][0]))
     u, landed = arrays[f"u/{way}"], arrays[f"landed/{way}"]
     pictures = ((arrays["image"], f"{before}"), (0.5 + 0.5 * u, "u"), (landed, f"{after}"))
     for place, (pixels, title) in enumerate(pictures):
@@ -90,12 +87,12 @@ def distance_curves(record: Record) -> Figure:
     reach = record.parameters["reach"]
     with style.book():
         figure, ax = plt.subplots(figsize=(8.5, 4.6), layout="constrained")
-        for way, label in WAYS.items():
+        for way, name in WAYS.items():
             of = record.arrays[f"distances/{way}"]
             found = np.sort(of[np.isfinite(of)])
             share = 100 * np.arange(1, len(found) + 1) / len(of)
             ends = ([0, *found, reach], [0, *share, share[-1] if len(share) else 0])
-            ax.step(*ends, where="post", color=WAY_COLOURS[way], label=label)
+            ax.step(*ends, where="post", color=name.colour, label=name.label)
         ax.set(xscale="symlog", xlim=(0, reach), ylim=(0, 102), xlabel="distance to the boundary (steps of 1/255)")
         ax.xaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100, 200]))
         ax.xaxis.set_major_formatter("{x:g}")

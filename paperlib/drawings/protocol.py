@@ -1,7 +1,7 @@
 """What the settings of an attack change, as a table."""
 
 from paperlib.drawings import style, tables
-from paperlib.names import METHODS
+from paperlib.names import network
 from paperlib.record import Record
 
 facts = tables.facts
@@ -19,7 +19,7 @@ def accuracies(record: Record) -> str:
     objectives = {"bim": "cross-entropy", "cw": "margin"}
     sizes = list(next(iter(values.values()))["last_bim"])
     columns = [(of, size) for of in values.values() for size in sizes]
-    head = "".join(f"<th>{METHODS.get(role, role)}<br>ε = {size}{record.unit}</th>" for role in values for size in sizes)
+    head = "".join(f"<th>{network(role).label}<br>ε = {size}{record.unit}</th>" for role in values for size in sizes)
     rows = "".join(
         f"<tr><th>{title}, {objectives[objective]}</th>"
         + "".join(f"<td>{style.cell(of[f'{way}_{objective}'][size], None, False)}</td>" for of, size in columns)

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from paperlib import names
 from paperlib.drawings import style, tables
-from paperlib.names import METHODS
 from paperlib.record import Record
 
 
@@ -24,11 +24,11 @@ def accuracies(record: Record) -> str:
     """
     values, stated, roles = record.values, record.stated, record.roles
     rows = [("clean", "", "", "")]
-    for attack in [name for name in style.ATTACKS if name in values[roles[0]]]:
+    for attack in [name for name in names.ATTACKS if name in values[roles[0]]]:
         theirs = list(stated.get("natural", {}).get(attack, {}))
         sizes = style.places(list(values[roles[0]][attack]), theirs)
-        rows += [(attack, eps, paper, f"{style.ATTACKS[attack]}, ε = {eps}{record.unit}") for eps, paper in sizes]
-    head = "".join(f"<th>{METHODS.get(role, role)}</th>" for role in roles)
+        rows += [(attack, eps, paper, f"{names.ATTACKS[attack].label}, ε = {eps}{record.unit}") for eps, paper in sizes]
+    head = "".join(f"<th>{names.network(role).label}</th>" for role in roles)
     return style.table(head, "".join(_table_row(record, *row) for row in rows))
 
 
@@ -38,7 +38,7 @@ def _table_row(record: Record, attack: str, eps: str, paper_eps: str, title: str
         leaf, number = values[role]["clean"], record.stated.get(role, {}).get("clean")
         if attack != "clean":
             leaf, number = values[role][attack][eps], record.stated.get(role, {}).get(attack, {}).get(paper_eps)
-        cells.append(style.cell(leaf, number, record.official and eps == paper_eps))
+        cells.append(style.cell(leaf, number, tables.official(record) and eps == paper_eps))
     title = title or "clean"
     if paper_eps and paper_eps != eps:
         title += f"<br><small>paper: ε = {paper_eps}{record.unit}</small>"
@@ -52,7 +52,7 @@ def curves(record: Record) -> Figure:
     """Accuracy against eps with intervals, one panel an attack; the paper's, where images and sizes are its own, dashed and
     hollow."""
     first, stated = record.values[record.roles[0]], _same_sizes(record)
-    attacks = [attack for attack in style.ATTACKS if attack in first and attack != "several"]
+    attacks = [attack for attack in names.ATTACKS if attack in first and attack != "several"]
     rows = -(-len(attacks) // 2)
     with style.book():
         figure, axes = plt.subplots(
@@ -60,10 +60,10 @@ def curves(record: Record) -> Figure:
         )
         for ax, attack in zip(axes.flat, attacks, strict=False):
             for role in record.roles:
-                _accuracy_line(ax, record.values[role], attack, role, fmt="-", label=METHODS.get(role, role))
+                _accuracy_line(ax, record.values[role], attack, role, fmt="-", label=names.network(role).label)
                 if attack in stated.get(role, {}):
                     _accuracy_line(ax, stated[role], attack, role, fmt="--", markerfacecolor="white", alpha=0.6)
-            ax.set(title=style.ATTACKS[attack], xticks=[0, *map(float, first[attack])])
+            ax.set(title=names.ATTACKS[attack].label, xticks=[0, *map(float, first[attack])])
         for ax in axes[-1]:
             ax.set_xlabel(f"ε (steps of 1{record.unit})" if record.unit else "ε")
         for ax in axes[:, 0]:
@@ -75,7 +75,7 @@ def curves(record: Record) -> Figure:
 def _same_sizes(record: Record) -> dict:
     """The paper's numbers if they are of these images and sizes, else nothing."""
     theirs = record.stated.get("natural", {}).get("bim", {})
-    same = record.official and all(f"{size:g}" in theirs for size in record.parameters["eps"])
+    same = tables.official(record) and all(f"{size:g}" in theirs for size in record.parameters["eps"])
     return record.stated if same else {}
 
 
@@ -84,7 +84,7 @@ def _accuracy_line(ax: Axes, of_model: dict, attack: str, model: str, **options)
     leaves = {eps: leaf if isinstance(leaf, dict) else {"mean": leaf, "low": leaf, "high": leaf}
               for eps, leaf in leaves.items() if leaf is not None}  # fmt: skip
     low, means, high = (np.array([leaf[key] for leaf in leaves.values()]) for key in ("low", "mean", "high"))
-    look = {"color": style.colour(model), "marker": style.marker(model), "markersize": 7}
+    look = {"color": names.network(model).colour, "marker": names.network(model).marker, "markersize": 7}
     ax.errorbar(list(leaves), means, (means - low, high - means), **look, **options)
 
 
@@ -96,11 +96,11 @@ def ranks(record: Record) -> Figure:
         figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
         for ax, (name, label) in zip(axes, labels.items(), strict=True):
             for model, leaf in record.values["indicator"][name].items():
-                y = record.values[model]["worst"][middle]
+                y, look = record.values[model]["worst"][middle], names.network(model)
                 ax.errorbar(
                     leaf["mean"], y["mean"], [[y["mean"] - y["low"]], [y["high"] - y["mean"]]],
-                    [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]], color=style.colour(model),
-                    marker=style.marker(model), markersize=10, linestyle="", label=METHODS.get(model, model),
+                    [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]], color=look.colour,
+                    marker=look.marker, markersize=10, linestyle="", label=look.label,
                 )  # fmt: skip
             ax.set(xscale="log", xlabel=label)
             ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -122,7 +122,7 @@ def masking(record: Record) -> str:
         "adaptive_minus_fixed": "accuracy, adaptive minus fixed step (points)",
         "still_rising": "margin still falling at the end (%)",
     }  # fmt: skip
-    head = "".join(f"<th>{METHODS.get(model, model)}</th>" for model in masking)
+    head = "".join(f"<th>{names.network(model).label}</th>" for model in masking)
     rows = "".join(
         f"<tr><th>{title}</th>{''.join(f'<td>{of[name]:.1f}</td>' for of in masking.values())}</tr>"
         for name, title in heads.items()
@@ -134,9 +134,9 @@ def cascade(record: Record) -> str:
     """Which stage of the cascade first broke what share of the images (%) at the middle eps, as an HTML table."""
     eps = f"{tables.middle(record):g}"
     broken = {model: of["broken"][eps] for model, of in record.values["cascade"].items()}
-    head = "".join(f"<th>{METHODS.get(model, model)}</th>" for model in broken)
+    head = "".join(f"<th>{names.network(model).label}</th>" for model in broken)
     rows = "".join(
-        f"<tr><th>{style.STAGES.get(name, name)}</th>{''.join(f'<td>{of[name]:.1f}</td>' for of in broken.values())}</tr>"
+        f"<tr><th>{names.label(names.STAGES, name)}</th>{''.join(f'<td>{of[name]:.1f}</td>' for of in broken.values())}</tr>"
         for name in next(iter(broken.values()))
     )
     return style.table(head, rows)

@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from paperlib import names
 from paperlib.drawings import style
-from paperlib.names import METHODS
 from paperlib.record import Record
 
 UNITS = {"grey": "", "colour": "/255"}
@@ -21,7 +21,7 @@ def stages(record: Record) -> str:
     head = "".join(f"<th>{title}</th>" for title in ("method", "objective", "steps", "targets", "images", "rounds, at most"))
     objectives = {"cross_entropy": "cross-entropy", "cw": "margin", "dlr": "ratio of logits"}
     rows = "".join(
-        f"<tr><th>{style.STAGES.get(stage['name'], stage['name'])}</th><td>{stage['method']}</td>"
+        f"<tr><th>{names.label(names.STAGES, stage['name'])}</th><td>{stage['method']}</td>"
         f"<td>{objectives[stage['objective']]}</td>"
         f"<td>{stage['steps']}</td><td>{stage['targets'] or 'none'}</td>"
         f"<td>{'nearest first' if stage['nearest'] else 'all left'}</td><td>{stage['rounds']}</td></tr>"
@@ -30,10 +30,10 @@ def stages(record: Record) -> str:
     return style.table(head, rows)
 
 
-# attack -> label, colour, marker, in the order of their strength
+# in the order of their strength; two are called otherwise than in a table, where the paper's attacks stand above them
 STRENGTHS = {
-    "bim": ("BIM, the paper's protocol", "#999999", "o"), "several": ("the paper's attacks and PGD", "#E69F00", "s"),
-    "worst": ("worst case", "#0072B2", "D"), "autoattack": ("AutoAttack", "#000000", "|"),
+    "bim": "BIM, the paper's protocol", "several": "the paper's attacks and PGD",
+    "worst": names.ATTACKS["worst"].label, "autoattack": names.ATTACKS["autoattack"].label,
 }  # fmt: skip
 
 
@@ -59,15 +59,14 @@ def _kind(role: str) -> str:
 
 
 def _method(role: str) -> str:
-    method = role.partition("-")[2]
-    return METHODS.get(method, method)
+    return names.network(role.partition("-")[2]).label
 
 
 def _lines(ax: Axes, record: Record, places: list[tuple[str, str]], unit: str) -> None:
     for line, (role, eps) in enumerate(places):
         _strength_line(ax, line, {name: record.values[role].get(name, {}).get(eps) for name in STRENGTHS})
-    names = [f"{_method(role)}, {eps}{unit}" for role, eps in places]
-    ax.set(yticks=range(len(places)), yticklabels=names, ylim=(len(places) - 0.5, -0.5))
+    words = [f"{_method(role)}, {eps}{unit}" for role, eps in places]
+    ax.set(yticks=range(len(places)), yticklabels=words, ylim=(len(places) - 0.5, -0.5))
     # a rule between networks
     for line in range(1, len(places)):
         if places[line][0] != places[line - 1][0]:
@@ -77,16 +76,17 @@ def _lines(ax: Axes, record: Record, places: list[tuple[str, str]], unit: str) -
 def _strength_line(ax: Axes, line: int, leaves: dict[str, dict | None]) -> None:
     for shift, (name, leaf) in zip((-0.24, -0.08, 0.08, 0.24), leaves.items(), strict=True):
         if leaf is not None:
-            label, colour, marker = STRENGTHS[name]
+            look = names.ATTACKS[name]
             ax.errorbar(
-                leaf["mean"], line + shift, xerr=[[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]], color=colour,
-                marker=marker, markersize=5, linestyle="", elinewidth=1, label=label if line == 0 else None,
+                leaf["mean"], line + shift, xerr=[[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]],
+                color=look.colour, marker=look.marker, markersize=5, linestyle="", elinewidth=1,
+                label=STRENGTHS[name] if line == 0 else None,
             )  # fmt: skip
 
 
 def agreement(record: Record) -> str:
     """Old and new worst case beside AutoAttack, and images that one of them alone breaks, as an HTML table."""
-    heads = ("images", "the paper's attacks and PGD", "worst case", "AutoAttack", "AutoAttack alone breaks",
+    heads = ("images", *(STRENGTHS[name] for name in ("several", "worst", "autoattack")), "AutoAttack alone breaks",
              "the worst case alone breaks")  # fmt: skip
     lines = ""
     for role in record.roles:

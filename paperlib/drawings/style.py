@@ -1,4 +1,4 @@
-"""One style for the whole book: settings, colours, markers, tables, and figures as a notebook's output."""
+"""One style for the whole book: settings, tables, and figures as a notebook's output."""
 
 import io
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paperlib import names
-from paperlib.names import COLOURS, MARKERS, METHODS
 
 STYLE = {
     "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": "tight", "savefig.facecolor": "white",
@@ -20,15 +19,6 @@ STYLE = {
     "legend.fontsize": 14, "lines.linewidth": 2.0, "axes.spines.top": False, "axes.spines.right": False,
     "image.interpolation": "nearest", "axes.grid": False, "svg.hashsalt": "paperlib",
 }  # fmt: skip
-
-
-def colour(role: str) -> str:
-    """The role's colour; grey for a role of the reader's own."""
-    return COLOURS.get(role, "#666666")
-
-
-def marker(role: str) -> str:
-    return MARKERS.get(role, "o")
 
 
 @contextmanager
@@ -46,9 +36,6 @@ def shown(figure: Figure, alt: str = "") -> "Image":
     figure.savefig(stream, format="png", dpi=110, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
     plt.close(figure)
     return Image(stream.getvalue(), alt=alt)
-
-
-ROLES = {"natural": "natural network", "robust": "robust network", "ours": "network “Ours”"}
 
 
 def finished(figure: Figure) -> Figure:
@@ -70,13 +57,10 @@ def bare(ax: Axes, title: str = "") -> None:
     ax.spines[:].set_color("#999999")
 
 
-ATTACKS = {"worst": "worst case"} | names.ATTACKS | {"several": "these three and PGD"}
-
-
 def seed_label(role: str) -> str:
     """``ours-1`` as a reader sees it: Ours, seed 1."""
     method, _, seed = role.partition("-")
-    return METHODS.get(method, method) + (f", seed {seed}" if seed else "")
+    return names.network(method).label + (f", seed {seed}" if seed else "")
 
 
 def table(head: str, body: str) -> str:
@@ -96,10 +80,3 @@ def cell(leaf: dict, number: float | None, comparable: bool) -> str:
         return text
     difference = f" ({leaf['mean'] - number:+.1f})" if comparable else ""
     return f"{text}<br><small>paper {number}{difference}</small>"
-
-
-STAGES = {
-    "pgd": "PGD, cross-entropy", "apgd": "adaptive steps, cross-entropy", "apgd-t": "adaptive steps, margin, with targets",
-    "square": "Square, no gradient", "restarts": "more random starts, with targets",
-    "several": "left by these, broken by the paper's attacks or PGD",
-}  # fmt: skip

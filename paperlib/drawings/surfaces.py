@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from paperlib import names
 from paperlib.drawings import style
 from paperlib.drawings.maps import Scale, axes_at, bar, scale_of, tick
-from paperlib.names import CLASSES, COLOURS
 from paperlib.panels import Panel, panels
 from paperlib.record import Record
 
@@ -89,8 +89,8 @@ def _ball(ax: Axes, panel: Panel, eps: float, end: float) -> None:
         ax.plot([eps, 0, -eps, 0, eps], [0, eps, 0, -eps, 0], "-", color="black", linewidth=2)
         ax.plot([eps, -eps, -eps, eps, eps], [eps, eps, -eps, -eps, eps], "--", color="black", linewidth=1.5)
     if panel.direction == "adversarial":
-        ax.annotate("", (min(eps, end), 0), (0, 0), zorder=4,
-                    arrowprops={"color": COLOURS["adversarial"], "width": 3, "headwidth": 11, "shrink": 0})  # fmt: skip
+        arrow = {"color": names.DIRECTIONS["adversarial"].colour, "width": 3, "headwidth": 11, "shrink": 0}
+        ax.annotate("", (min(eps, end), 0), (0, 0), zorder=4, arrowprops=arrow)
 
 
 def _direction(panel: Panel) -> str:
@@ -101,14 +101,14 @@ def _direction(panel: Panel) -> str:
 
 def _title(panel: Panel, shown: list[Panel]) -> str:
     """What tells the panel from the others, in lines that fit over a map."""
-    names = {
-        "role": style.ROLES.get(panel.role, panel.role),
+    telling = {
+        "role": names.network(panel.role).title or panel.role,
         "objective": {"decision": "decision surface S", "loss": "loss surface"}[panel.objective],
         "space": f"{panel.space} space", "direction": f"{panel.direction} direction",
         "image": f"image {panel.image + 1}", "seed": f"plane {panel.seed + 1}",
     }  # fmt: skip
-    telling = [name for field, name in names.items() if len({getattr(p, field) for p in shown}) > 1]
-    return "\n".join(telling or [names["role"]])
+    lines = [words for field, words in telling.items() if len({getattr(p, field) for p in shown}) > 1]
+    return "\n".join(lines or [telling["role"]])
 
 
 def _same_plane(panel: Panel, other: Panel) -> bool:
@@ -118,8 +118,8 @@ def _same_plane(panel: Panel, other: Panel) -> bool:
 def _thumbnails(figure: Figure, left: float, bottom: float, k: int, record: Record) -> None:
     """The image, its step of size eps (magnified) and where it leads, each with the class the network gives it."""
     image, u = record.arrays[f"image_{k}"], record.arrays[f"u_{k}"]
-    eps, names = record.parameters["eps"] / record.pixel_scale, CLASSES.get(record.data["name"])
-    true, before, after = (names[i] if names else f"seen as {i}" for i in record.arrays[f"label_{k}"])
+    eps, classes = record.parameters["eps"] / record.pixel_scale, names.data(record.data["name"]).classes
+    true, before, after = (classes[i] if classes else f"seen as {i}" for i in record.arrays[f"label_{k}"])
     pictures = (image, before), (0.5 + 0.5 * u, f"{0.5 / eps:.3g} × ε u"), ((image + eps * u).clip(0, 1), after)
     for place, (pixels, title) in enumerate(pictures):
         ax = axes_at(figure, left + place * (SIDE - THUMB) / 2, bottom, THUMB, THUMB)
@@ -176,7 +176,7 @@ def toy_curve(record: Record) -> Figure:
     toy = record.values["toy"]
     with style.book():
         figure, ax = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
-        ax.plot(toy["margin"], toy["loss"], "o-", color=COLOURS["natural"], markersize=8)
+        ax.plot(toy["margin"], toy["loss"], "o-", color=names.VERMILION, markersize=8)
         if "blank_from" in toy:
             ax.axvspan(toy["blank_from"], max(toy["margin"]), color="#dddddd", zorder=0)
             middle = (toy["blank_from"] + max(toy["margin"])) / 2

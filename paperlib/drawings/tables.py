@@ -1,6 +1,12 @@
 """What the pages of accuracy under attack have in common: their sizes in words."""
 
+from paperlib.names import data
 from paperlib.record import Record
+
+
+def official(record: Record) -> bool:
+    """Whether the images are those of one of the paper's own data sets."""
+    return data(record.data["name"]).official > 0
 
 
 def middle(record: Record) -> float:

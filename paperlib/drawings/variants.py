@@ -6,6 +6,7 @@ from itertools import cycle
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from paperlib import names
 from paperlib.drawings import style, tables
 from paperlib.record import Record
 
@@ -20,9 +21,9 @@ def labels(record: Record) -> dict[str, str]:
 def accuracies(record: Record) -> str:
     """Accuracies under attack as an HTML table: one network a row, attacks and eps across, an interval in every cell."""
     first = record.values[record.roles[0]]
-    places = [("clean", "")] + [(attack, eps) for attack in style.ATTACKS for eps in first.get(attack, {})]
+    places = [("clean", "")] + [(attack, eps) for attack in names.ATTACKS for eps in first.get(attack, {})]
     sizes = [f"<br>ε = {eps}{record.unit}" if eps else "" for _, eps in places]
-    titles = [style.ATTACKS.get(attack, attack) for attack, _ in places]
+    titles = [names.label(names.ATTACKS, attack) for attack, _ in places]
     head = "".join(f"<th>{title}{size}</th>" for title, size in zip(titles, sizes, strict=True))
     rows = ""
     for role, label in labels(record).items():
@@ -42,7 +43,7 @@ def clean_against_worst(record: Record) -> Figure:
             ax.errorbar(
                 x["mean"], y["mean"], [[y["mean"] - y["low"]], [y["high"] - y["mean"]]],
                 [[x["mean"] - x["low"]], [x["high"] - x["mean"]]], marker=marker, markersize=9, linestyle="",
-                label=label, color=style.colour(re.split("[- ]", role)[0]),
+                label=label, color=names.network(re.split("[- ]", role)[0]).colour,
             )  # fmt: skip
         ax.set(xlabel="clean accuracy (%)", ylabel=f"worst-case accuracy (%), ε = {record.size(eps)}")
         ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)

@@ -26,9 +26,12 @@ from paperlib.reporting.checks import TRIED, Findings, Note, examine
 from paperlib.reporting.readers import load_weights as load_weights
 from paperlib.reporting.readers import network as network
 from paperlib.reporting.readers import weights_hash
+from paperlib.reporting.sizes import Relative as Relative
+from paperlib.reporting.sizes import size as size
+from paperlib.reporting.sizes import written as written
 from paperlib.reporting.sources import images as images
 from paperlib.reporting.wrap import NetworkError
-from paperlib.state import InputError, modules_of, reject
+from paperlib.state import modules_of, reject
 
 PICTURES = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 # what each median of the indicator is counted in; R is the image range
@@ -39,37 +42,6 @@ UNITS = {
 
 
 # Sizes.
-
-
-class Relative(float):
-    """A size that is a share of the image range whatever the data, as it was written."""
-
-    def __new__(cls, value: float, text: str):
-        made = super().__new__(cls, value)
-        made.text = text
-        return made
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-def written(text: str) -> float:
-    """A size as it is written: "8/255" is a share of the image range, "8" or "0.1" counts in the data's unit. InputError."""
-    top, slash, bottom = text.partition("/")
-    try:
-        return Relative(float(top) / float(bottom), text) if slash else float(text)
-    except (ValueError, ZeroDivisionError):
-        raise InputError(f"size is {text!r}; allowed is a number such as 0.1 or a fraction such as 8/255") from None
-
-
-def size(text: str | float, pixel_scale: int) -> float:
-    """A size on the [0, 1] scale of the images: "8/255" is itself, other numbers count in 1/``pixel_scale``.
-
-    >>> size("8/255", 255) == size("8", 255) == 8 / 255, size("0.1", 1)
-    (True, 0.1)
-    """
-    value = written(text) if isinstance(text, str) else text
-    return float(value) if isinstance(value, Relative) else float(value) / pixel_scale
 
 
 def in_unit(value: float, dataset: data.Dataset) -> float:

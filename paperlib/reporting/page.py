@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from paperlib.names import DATA
+from paperlib import names
 from paperlib.reporting import drawing
 from paperlib.reporting.parts import PARTS
 from paperlib.reporting.rules import percent, sized
@@ -77,7 +77,7 @@ class _View:
     @property
     def subject(self) -> str:
         """The data in words."""
-        return DATA.get(self.data["name"], self.data["name"]) or "the given images"
+        return names.label(names.DATA, self.data["name"] or "") or "the given images"
 
     def sized(self, size: float) -> str:
         """A size on the [0, 1] scale in the data's own unit."""
@@ -85,8 +85,8 @@ class _View:
 
     def label(self, k: int) -> str:
         """A class by its name, or its number."""
-        names = self.data["class_names"]
-        return names[k] if k < len(names) else str(k)
+        classes = self.data["class_names"]
+        return classes[k] if k < len(classes) else str(k)
 
     def places(self, paths: list[str]) -> list[tuple[str, str]]:
         """Each path in words with the section that shows its number."""

@@ -39,7 +39,7 @@ def images(name: str, n: int | None = None, *, size: int | None = None) -> tuple
     ``size`` brings pictures of a folder or of torchvision to a square of so many pixels: the shorter side scaled, the middle
     kept. Raises DataError.
     """
-    if name.endswith(".npz") or name in data.BUILT_IN:
+    if name.endswith(".npz") or name in data.SETS:
         if size is not None:
             raise DataError(f"size is {size} with data {name!r}; allowed is a size with a folder of pictures or a data set "
                             "of torchvision")  # fmt: skip
@@ -120,7 +120,7 @@ def _torchvision(name: str) -> tuple[Tensor, Callable, int, tuple[str, ...]]:
     general = ("DatasetFolder", "ImageFolder", "VisionDataset")
     known = {each.lower(): each for each in datasets.__all__ if each not in general}
     if name.lower() not in known:
-        raise DataError(f"data is {name!r}; allowed are {', '.join(data.BUILT_IN)}, an .npz archive, a folder with a folder "
+        raise DataError(f"data is {name!r}; allowed are {', '.join(data.SETS)}, an .npz archive, a folder with a folder "
                         "of pictures a class, or a data set of torchvision such as FashionMNIST")  # fmt: skip
     made = _made(getattr(datasets, known[name.lower()]), name)
     labels = _labels(made, name)

@@ -37,15 +37,16 @@ def _folded(numbers: Numbers, key: str, paths: list[tuple[str, ...]], title: str
     columns = {"Paper": numbers.paper, "Published edition": numbers.published}
     columns |= {} if numbers.alone else {OWN: numbers.value}
     rows = [[" › ".join(path), *(_cell(column(key, *path)) for column in columns.values())] for path in paths]
-    table = _table(["Quantity", *columns], rows)
-    return f":::{{dropdown}} {title}\n{table}:::\n\n" if fold else f"{table}\n"
+    rendered = table(["Quantity", *columns], rows)
+    return f":::{{dropdown}} {title}\n{rendered}:::\n\n" if fold else f"{rendered}\n"
 
 
 def _cell(text: str) -> str:
     return "–" if text in (ABSENT, UNSTATED) else text
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(line(*(cell.replace("|", r"\|") for cell in cells)) + "\n" for cells in lines)
 
@@ -60,14 +61,14 @@ def again_cell(spec: Artifact) -> str:
     short = [name for name in [*spec.parameters, *own] if len(_flow(values[name])) < 20]
     given = " ".join(f"{name}={_flow(values[name])}" for name in list(dict.fromkeys(short))[:4])
     rows = [[f"`{name}`", f"`{_flow(values[name])}`", comments.get(name, "")] for name in own]
-    table = _table(["Parameter", "On this page", "Meaning"], rows)
+    rendered = table(["Parameter", "On this page", "Meaning"], rows)
     return (
         "## Make this figure again\n\n"
         "::::{admonition} One command, with any parameter changed\n:class: tip\n\n"
         f"```sh\n{command}\n{command} P='{given}'\n```\n\n"
         "It writes into a folder of its own under `build/` and overwrites nothing. A field of the models' recipes, "
         "such as `c`, is a parameter too: those models are then trained anew.\n\n"
-        f":::{{dropdown}} The parameters of this figure\n{table}:::\n::::\n"
+        f":::{{dropdown}} The parameters of this figure\n{rendered}:::\n::::\n"
     )
 
 
@@ -104,10 +105,10 @@ def provenance_cell(key: str, record: dict) -> str:
         "Started": record["started"],
         "Seconds": str(record["seconds"]),
     }
-    table = _table(["", ""], [[name, str(value)] for name, value in rows.items()])
+    rendered = table(["", ""], [[name, str(value)] for name, value in rows.items()])
     files = {"ipynb": "executed notebook", "json": "result and parameters (JSON)", "csv": "numbers (CSV)"}
     links = " · ".join(f"{{download}}`{title} <downloads/{key}.{kind}>`" for kind, title in files.items())
-    return f"## Provenance\n\n{table}\nDownloads: {links}\n"
+    return f"## Provenance\n\n{rendered}\nDownloads: {links}\n"
 
 
 def _commit(commit: str | None) -> str:

@@ -9,12 +9,15 @@ from pathlib import Path
 from paperlib import names
 from paperlib import record as records
 from press.page import drawn, findings, vocabulary
-from press.page.cells import appended_cells, as_csv
+from press.page.cells import OWN, appended_cells, as_csv, table
 from press.page.template import filled
 from press.page.values import Numbers, record_of
 from press.page.words import Words, words
 from press.plan import experiments, settings
 from press.plan.experiments import Artifact, build_dir
+
+# cells that stand above the first picture
+ABOVE = ("glance", "note")
 
 
 def stage_figure(spec: Artifact, numbers: Numbers, folder: Path) -> None:
@@ -34,7 +37,7 @@ def stage_figure(spec: Artifact, numbers: Numbers, folder: Path) -> None:
     (downloads / f"{spec.key}.csv").write_text(as_csv(record["values"]), encoding="utf-8")
     said = said_of(spec, results, numbers)
     cells = page_cells(notebook["cells"])
-    cells = worded([cells[0], *noted(spec.notebook, numbers), *cells[1:]], said)
+    cells = worded([cells[0], *glance(spec.key, numbers), *noted(spec.notebook, numbers), *cells[1:]], said)
     if experiments.column(spec.profile) != "paper":
         cells += published_cells(spec, numbers)
     cells += [_markdown(f"appended-{k}", text) for k, text in enumerate(appended_cells(spec, numbers, record))]
@@ -49,9 +52,21 @@ def said_of(spec: Artifact, results: Path, numbers: Numbers) -> Words:
     return words(spec.key, spec.notebook, record, vocabulary.names(numbers))
 
 
+def glance(key: str, numbers: Numbers) -> list[dict]:
+    """The claims that a figure decides, with verdicts and links to their rules, as a cell; none where there is none."""
+    claims = [claim for claim in vocabulary.names(numbers)["claims"] if claim["artifact"] == key]
+    editions = {"published": "Published edition"} | ({} if numbers.alone else {"run": OWN})
+    rows = [
+        [f"[{claim['claim']}](claim-{claim['id']})"]
+        + [vocabulary.badge(claim["verdicts"].get(edition, {}).get("verdict", "not run")) for edition in editions]
+        for claim in claims
+    ]
+    return [_markdown("glance", table(["What it decides", *editions.values()], rows))] if rows else []
+
+
 def worded(cells: list[dict], said: Words) -> list[dict]:
     """A page's cells with its words: the question below the title, the reading below the first section, the rest last."""
-    first = [cells[0], *takewhile(lambda cell: cell["cell_type"] != "markdown" or cell["id"] == "note", cells[1:])]
+    first = [cells[0], *takewhile(lambda cell: cell["cell_type"] != "markdown" or cell["id"] in ABOVE, cells[1:])]
     parts = [
         first[:1], [_markdown("question", said.question)], first[1:], [_markdown("reading", said.reading)],
         cells[len(first) :], [_markdown("rest", said.rest)],
@@ -82,7 +97,7 @@ def published_cells(spec: Artifact, numbers: Numbers) -> list[dict]:
         return []
     name = record_of(results / f"{spec.key}.json").get("data", {}).get("name", "")
     images = findings.test_images(numbers.folder).get(name)
-    text = f"## On {names.DATA.get(name, name)}: the published edition\n\nMade as [its page](../edition.md) says"
+    text = f"## On {names.data(name).label}: the published edition\n\nMade as [its page](../edition.md) says"
     cells = [_markdown(f"published-{spec.key}", text + (f", with {images} at hand." if images else "."))]
     for number, cell in enumerate(record_of(drawn.path_of(spec.key))["cells"]):
         seen = [each for each in cell.get("outputs", []) if {"image/png", "text/html"} & each.get("data", {}).keys()]

@@ -4,11 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from paperlib.names import ATTACKS
+from paperlib import names
 from press.plan import experiments, settings
-
-# images of the official test sets
-OFFICIAL = {"mnist": 10_000, "cifar10": 10_000}
 
 
 def edition_dir() -> Path:
@@ -40,8 +37,8 @@ def networks(folder: Path) -> list[dict]:
 def seeds(folder: Path) -> dict[str, int]:
     """How many seeds each recipe of the edition was trained with, by its name: the plain one, and those named for a seed."""
     bare = (row["name"].partition(experiments.DERIVED) for row in networks(folder))
-    names = [name for name, _, changes in bare if re.fullmatch(r"(seed=\d+)?", changes)]
-    return {name: names.count(name) for name in dict.fromkeys(names)}
+    trained = [name for name, _, changes in bare if re.fullmatch(r"(seed=\d+)?", changes)]
+    return {name: trained.count(name) for name in dict.fromkeys(trained)}
 
 
 def sizes(folder: Path) -> list[str]:
@@ -56,11 +53,12 @@ def test_images(folder: Path) -> dict[str, str]:
     most: dict[str, int] = {}
     for path in sorted((folder / "results").glob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        name = record.get("data", {}).get("name")
-        if name in OFFICIAL:
+        name = record.get("data", {}).get("name", "")
+        if names.data(name).official:
             most[name] = max([most.get(name, 0), *_clean(record.get("values"))])
     return {
-        name: f"all {n:,} test images" if n == OFFICIAL[name] else f"the first {n:,} of {OFFICIAL[name]:,} test images"
+        name: f"all {n:,} test images" if n == names.data(name).official
+        else f"the first {n:,} of {names.data(name).official:,} test images"
         for name, n in most.items() if n
     }  # fmt: skip
 
@@ -102,7 +100,7 @@ def cells(values: dict, stated: dict) -> list[dict]:
     """
     rows = []
     for method, of in stated.items():
-        places = [("clean", "")] + [(attack, eps) for attack in ATTACKS for eps in of.get(attack, {})]
+        places = [("clean", "")] + [(attack, eps) for attack in names.ATTACKS for eps in of.get(attack, {})]
         for attack, eps in places if method in values else []:
             paper, here = _cell(of, attack, eps), _cell(values[method], attack, eps)
             base, own = _cell(stated["natural"], attack, eps), _cell(values["natural"], attack, eps)

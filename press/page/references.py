@@ -8,7 +8,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from paperlib import data, files, names
-from paperlib.names import METHODS
 from paperlib.reporting.references import FILE, IMAGES, PARTS, TABLES, parts, quantiles, weights_hash
 from press.page.findings import edition_dir
 from press.run import zoo
@@ -28,13 +27,13 @@ def collect(folder: Path) -> dict:
             trained = zoo.load(folder / "models" / f"{made['name']}.safetensors")
             row, scale = record["values"][method], dataset.pixel_scale
             networks[method] = {
-                "label": METHODS.get(method, method), "model": made["name"], "file_sha256": trained.sha256,
+                "label": names.network(method).label, "model": made["name"], "file_sha256": trained.sha256,
                 "weights_sha256": weights_hash(trained.model), "clean": row["clean"], "worst": row["worst"],
                 "indicator": medians(trained.model, x, y, eps=min(record["parameters"]["eps"]) / scale),
             }  # fmt: skip
         whole[name] = {
             "sha256": dataset.sha256, "pixel_scale": dataset.pixel_scale, "shape": list(dataset.shape), "table": table,
-            "classes": dataset.classes, "class_names": list(names.CLASSES.get(name, ())),
+            "classes": dataset.classes, "class_names": list(names.data(name).classes),
             "images": record["parameters"]["images"], "indicator_images": IMAGES, "networks": networks,
         }  # fmt: skip
     return whole

@@ -84,7 +84,7 @@ class Numbers:
 
     def test_images(self) -> dict[str, str]:
         """How many test images the published edition had, in words, by data set."""
-        return {names.DATA[name]: words for name, words in findings.test_images(self.folder).items()}
+        return {names.data(name).label: words for name, words in findings.test_images(self.folder).items()}
 
     def sizes(self) -> list[str]:
         """The profiles that made the published edition."""

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from paperlib.names import ATTACKS, METHODS
+from paperlib.names import ATTACKS, METHODS, labels
 from paperlib.numbers import formatted
 from press.page import claims, findings
 from press.page.columns import Columns
@@ -12,6 +12,11 @@ from press.plan import experiments, settings
 
 NUMBERS = ("value", "published", "paper", "page", "status", "networks", "lacking", "sizes", "searches", "cells",
            "test_images", "seeds", "at_equal_norm")  # fmt: skip
+
+
+def badge(verdict: str) -> str:
+    """A verdict as a coloured word."""
+    return f'<span class="verdict verdict-{verdict.replace(" ", "-")}">{verdict}</span>'
 
 
 @cache
@@ -25,7 +30,7 @@ def names(numbers: Numbers) -> dict[str, object]:
     columns = Columns(numbers)
     return {name: getattr(numbers, name) for name in NUMBERS} | {
         "head": columns.head, "line": columns.line, "row": columns.row,
-        "agreement": findings.agreement, "library": library, "interval": formatted, "methods": METHODS, "attacks": ATTACKS,
-        "profile": numbers.profile, "alone": numbers.alone, "artifacts": artifacts,
-        "claims": claims.judged(numbers) if ledger else [],
+        "agreement": findings.agreement, "badge": badge, "library": library, "interval": formatted,
+        "methods": labels(METHODS), "attacks": labels(ATTACKS), "profile": numbers.profile,
+        "alone": numbers.alone, "artifacts": artifacts, "claims": claims.judged(numbers) if ledger else [],
     }  # fmt: skip

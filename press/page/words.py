@@ -10,6 +10,7 @@ import importlib
 import re
 from dataclasses import dataclass
 
+from paperlib.names import data
 from paperlib.numbers import formatted, leaf_at
 from paperlib.numbers import lies as relation
 from paperlib.record import Record
@@ -46,7 +47,7 @@ def words(key: str, kind: str, record: Record, names: dict[str, object]) -> Word
 def facts(kind: str, record: Record) -> dict[str, object]:
     """The record's parameters, and what the kind's drawings know besides."""
     module = importlib.import_module(f"paperlib.drawings.{kind}")
-    common = {"data": record.data_name, "n": record.data.get("n"), "sizes": "", "unit": record.unit}
+    common = {"data": data(record.data["name"]).label, "n": record.data.get("n"), "sizes": "", "unit": record.unit}
     return common | record.parameters | getattr(module, "facts", lambda record: {})(record)
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from paperlib.recipe import Recipe
 from press.plan import settings
 from press.plan.settings import ExperimentError, choice, fields_of, listed, mapping, parse_overrides, read_yaml, text_keys
 from press.plan.templates import PIPELINE_PARAMETERS, check_parameters, notebook_parameters
@@ -140,13 +141,13 @@ def words_path(key: str) -> Path:
     return settings.ROOT / "book" / "figures" / f"{key}.md"
 
 
-def recipe(profile: str, name: str):
-    """The ``paperlib.train.Recipe`` of a model; ExperimentError for an unknown model, field or value."""
+def recipe(profile: str, name: str) -> Recipe:
+    """The recipe of a model; ExperimentError for an unknown model, field or value."""
     settings = recipe_settings(profile, name)
     for field in settings:
         choice(f"field of model {name} ({profile})", field, recipe_fields())
     try:
-        found = _recipe_type().of(settings)
+        found = Recipe.of(settings)
     except ValueError as error:
         raise ExperimentError(f"model {name} ({profile}): {error}") from error
     if settings.get("source"):
@@ -221,17 +222,9 @@ def _with_fields(spec: Artifact, name: str, fields: dict[str, object]) -> str:
     return derived
 
 
-@lru_cache(maxsize=1)
-def _recipe_type() -> type:
-    # imported late: it needs torch, which reading experiments.yml does not
-    from paperlib.train import Recipe
-
-    return Recipe
-
-
 def recipe_fields() -> list[str]:
     """The names of a recipe's fields."""
-    return [field.name for field in dataclasses.fields(_recipe_type())]
+    return [field.name for field in dataclasses.fields(Recipe)]
 
 
 def _flow(value: object) -> str:

@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 
 from paperlib import files
+from paperlib.cascade import worst_case
 from paperlib.evaluate import correct, survivors
-from paperlib.intervals import accuracy
+from paperlib.fingerprint import code_of
+from paperlib.intervals import Interval, accuracy
 from paperlib.state import reject
-from press.plan import experiments
+from press.plan import experiments, settings
 from press.plan.searches import described
 from press.run import steps, zoo
 
@@ -59,6 +61,44 @@ def judged(name: str, profile: str, found: dict, candidate: dict, progress: bool
         generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
     return {"changes": candidate, "clean": accuracy(right), "worst": accuracy(left), "sha256": trained.sha256}
+
+
+def rejudged(result: dict, *, most: int, images: int) -> dict:
+    """A finished search with its ``most`` best allowed candidates judged again, by the tables' whole cascade.
+
+    Their rows get ``strong``, accuracy with its interval over the first ``images`` held-out images with the classes in turn,
+    and the search gets ``strong``: the changes that the rule would choose by it, and how many images that was over. They are
+    trained anew where their weights are not at hand. Raises ValueError for a number that does not fit.
+    """
+    reject(most < 1, f"most is {most}; allowed is at least 1 candidate")
+    rows = [row for row in result["candidates"] if row["allowed"]]
+    best = sorted(rows, key=lambda row: -row["worst"]["mean"])[:most]
+    for row in best:
+        row["strong"] = _strong(_trial(result["name"], result["settings"], row["changes"]), result, images)
+    chosen = max(best, key=lambda row: row["strong"]["mean"])["changes"]
+    return result | {"strong": {"chosen": chosen, "images": images}}
+
+
+def _strong(trial: str, result: dict, images: int) -> Interval:
+    steps.train(trial, result["profile"])
+    trained = zoo.get(trial, result["profile"], progress=False)
+    held_out, scale = trained.dataset.validation, trained.dataset.to_input
+    index = held_out.balanced(images)
+    left = worst_case(
+        trained.model.to(memory_format=torch.channels_last), held_out.x[index], held_out.y[index],
+        eps=[scale(result["settings"]["eps"])], batch=100, progress=True,
+        store=experiments.build_dir(result["profile"]) / "parts", of=f"{trained.sha256} {code_of('paperlib.cascade')}",
+    ).unbroken[0]  # fmt: skip
+    return accuracy(left)
+
+
+def kept(name: str, profile: str) -> dict:
+    """A search of this run, else of the published edition. Raises ExperimentError where there is neither."""
+    published = settings.ROOT / "book" / "published" / "search" / f"{name}.json"
+    for path in (path_of(name, profile), published):
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    raise settings.ExperimentError(f"search {name} ({profile}) has no result yet; allowed is one that was made")
 
 
 def _trial(name: str, found: dict, candidate: dict) -> str:

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from paperlib import data, provenance
 from paperlib.files import file_hash
+from paperlib.recipe import Recipe
 from paperlib.refusal import Refusal
-from paperlib.train import Recipe, Trained, fit, untrained
+from paperlib.train import Trained, fit, untrained
 from press.plan import experiments
 
 

@@ -6,10 +6,9 @@ import pytest
 import torch
 from toys import images, labels_of, relu_network
 
-from figures.rows import GREY, interval, record, table_values, texts, trained, written
-from paperlib import cascade
+from figures.rows import ATTACKS, GREY, interval, record, table_values, texts, trained, written
+from paperlib import cascade, names
 from paperlib.drawings import robustness as drawings
-from paperlib.drawings import style
 from paperlib.measures import robustness as measures
 from paperlib.measures.tables import Flags
 
@@ -101,7 +100,7 @@ def test_a_second_measurement_takes_what_the_first_has_kept(tmp_path, monkeypatc
 
 def test_everything_is_drawn_from_the_record_alone(judged):
     found = written(judged, SETTINGS, ["natural", "ours"])
-    assert drawings.accuracies(found).count("<tr>") == 2 + 2 * len(style.ATTACKS)
+    assert drawings.accuracies(found).count("<tr>") == 2 + 2 * len(ATTACKS)
     assert "8 images" in drawings.accuracies(found)
     assert len(drawings.curves(found).axes) == 4 and len(drawings.ranks(found).axes) == 2
     assert drawings.masking(found).count("<tr>") == 10 and "adaptive steps" in drawings.cascade(found)
@@ -121,7 +120,7 @@ def of_table(*sizes: str, roles: tuple[str, ...] = ("natural", "ours"), data: di
 
 def test_table_has_the_papers_numbers_and_differences_where_comparable():
     html = drawings.accuracies(of_table("0.1", "0.2"))
-    assert html.count("<tr>") == 1 + 1 + 2 * len(style.ATTACKS)
+    assert html.count("<tr>") == 1 + 1 + 2 * len(ATTACKS)
     assert "paper 99.1 (-1.1)" in html and "paper 22.5 (+27.5)" in html and html.count("paper") == 3
 
 
@@ -134,7 +133,7 @@ def test_table_gives_no_difference_between_different_sizes_or_images():
 def test_accuracy_curves_start_at_the_clean_accuracy():
     figure = drawings.curves(of_table("0.1", "0.2"))
     assert [ax.get_title() for ax in figure.axes] == [
-        title for attack, title in style.ATTACKS.items() if attack != "several"
+        names.ATTACKS[attack].label for attack in ATTACKS if attack != "several"
     ]
     line = figure.axes[0].lines[0]
     assert line.get_xdata().tolist() == [0, 0.1, 0.2] and line.get_ydata().tolist() == [98, 50, 50]

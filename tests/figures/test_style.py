@@ -28,8 +28,3 @@ def test_a_picture_has_its_alternative_text_and_no_date_or_version():
     assert made[0].data == made[1].data and made[0].alt == "A line"
     assert made[0].data.startswith(b"\x89PNG") and b"Software" not in made[0].data
     assert plt.get_fignums() == []
-
-
-def test_a_role_of_the_reader_s_own_is_grey():
-    assert style.colour("mine") == "#666666" and style.marker("mine") == "o"
-    assert style.colour("ours") != style.colour("natural")

@@ -1,6 +1,6 @@
 """Variants of one recipe: ranges over seeds, differences seed by seed, and a row and a mark for each network."""
 
-from figures.rows import interval, record, table_values, texts, trained, written
+from figures.rows import ATTACKS, interval, record, table_values, texts, trained, written
 from figures.test_robustness import FIRST, OTHER
 from paperlib.drawings import style
 from paperlib.drawings import variants as drawings
@@ -50,7 +50,7 @@ def test_variants_have_a_row_each_and_a_name_each():
     colour = {"name": "cifar10", "n": 9, "pixel_scale": 255}
     found = record(table_values("0.1", "0.2"), parameters, roles=["natural", "ours"], data=colour)
     html = drawings.accuracies(found)
-    assert html.count("<tr>") == 3 and html.count("<td>") == 2 * (1 + 2 * len(style.ATTACKS))
+    assert html.count("<tr>") == 3 and html.count("<td>") == 2 * (1 + 2 * len(ATTACKS))
     assert "500 ‖∇S‖₁" in html and "<th>Natural</th>" in html and "ε = 0.2/255" in html
     assert style.seed_label("ours+advtrain-2") == "Ours+AdvTrain, seed 2" and style.seed_label("minmax") == "MinMax"
     figure = drawings.clean_against_worst(found)

@@ -1,0 +1,227 @@
+"""What one step of training descends: one loss a method, penalties of an input gradient, and adversarial examples.
+
+Ours flattens S in input space (Eq. 11 and 12); the others are what it is compared with.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.func import functional_call
+
+from paperlib.attack import attack
+from paperlib.convolution import FastDoubleBackward
+from paperlib.data import Dataset, Split
+from paperlib.objective import cross_entropy, decision
+from paperlib.recipe import Recipe
+from paperlib.state import evaluating, input_gradient
+
+Loss = Float[Tensor, ""]
+# the attacks of training: C&W from the image (A.3), PGD from a random start (Madry et al. 2018)
+CW = {"objective": "cw", "random_start": False}
+PGD = {"objective": "cross_entropy", "random_start": True}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step looks at: a network in training, images ``x`` (n, c, h, w) in [0, 1] with labels ``y`` (n,), the recipe,
+    and the sizes that hold now, ``c`` after warm-up, ``eps`` and ``step_size`` on the [0, 1] scale."""
+
+    model: nn.Module
+    x: Float[Tensor, "n c h w"]
+    y: Int[Tensor, "n"]
+    recipe: Recipe
+    c: float
+    eps: float
+    step_size: float
+    generator: torch.Generator | None = None
+
+
+# One function a method.
+
+
+def natural(batch: Batch) -> Loss:
+    """Cross-entropy."""
+    return cross_entropy(batch.model(batch.x), batch.y).mean()
+
+
+def ours(batch: Batch) -> Loss:
+    """Cross-entropy ``+ c |grad S|_p`` (Eq. 11)."""
+    return flattened(batch, decision)
+
+
+def crossentropy(batch: Batch) -> Loss:
+    """Cross-entropy ``+ c |grad CE|_p`` (Ross and Doshi-Velez 2018)."""
+    return flattened(batch, cross_entropy)
+
+
+def advtrain(batch: Batch) -> Loss:
+    """The mean over clean and C&W examples (Kurakin et al. 2016; A.3), which a recipe with a ``source`` has among ``x``."""
+    if batch.recipe.source:
+        return natural(batch)
+    both = torch.cat([batch.x, examples(batch, **CW)])
+    return cross_entropy(batch.model(both), torch.cat([batch.y, batch.y])).mean()
+
+
+def ours_advtrain(batch: Batch) -> Loss:
+    """The mean of Ours and the loss of C&W examples, hence half the penalty."""
+    x_adv = examples(batch, **CW)
+    loss, _ = penalised(batch.model, batch.x, batch.y, decision, batch.recipe.p, batch.c)
+    return (loss + cross_entropy(batch.model(x_adv), batch.y).mean()) / 2
+
+
+def minmax(batch: Batch) -> Loss:
+    """The loss of PGD examples alone (Madry et al. 2018)."""
+    return cross_entropy(batch.model(examples(batch, **PGD)), batch.y).mean()
+
+
+# every method of paperlib.recipe
+LOSSES: dict[str, Callable[[Batch], Loss]] = {
+    "natural": natural,
+    "ours": ours,
+    "crossentropy": crossentropy,
+    "advtrain": advtrain,
+    "ours+advtrain": ours_advtrain,
+    "minmax": minmax,
+}
+
+
+def batch_loss(
+    model: nn.Module, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], recipe: Recipe, *,
+    c: float, eps: float, step_size: float, generator: torch.Generator | None = None,
+) -> Loss:  # fmt: skip
+    """The loss of the recipe's method on one batch; ``eps`` and ``step_size`` on the [0, 1] scale, ``c`` after warm-up.
+
+    Examples are made with BatchNorm frozen, penalties as ``penalised`` says: no image's gradient sees its neighbours.
+    """
+    return LOSSES[recipe.method](Batch(model, x, y, recipe, c, eps, step_size, generator))
+
+
+# Adversarial examples.
+
+
+def examples(batch: Batch, *, objective: str, random_start: bool) -> Float[Tensor, "n c h w"]:
+    """Adversarial training examples against the batch's network, in the recipe's number of steps."""
+    return attack(
+        batch.model, batch.x, batch.y, eps=batch.eps, steps=batch.recipe.steps, step_size=batch.step_size,
+        objective=objective, random_start=random_start, batch=len(batch.x), generator=batch.generator,
+    ).x  # fmt: skip
+
+
+def with_examples(split: Split, source: nn.Module, recipe: Recipe, dataset: Dataset, device: str) -> Split:
+    """The images ``(n, c, h, w)``, and after them ``n`` adversarial ones made against ``source`` (A.3), with their labels.
+
+    ``eps`` and ``step_size`` are the recipe's.
+    """
+    source, eps, step_size = source.to(device), dataset.to_input(recipe.eps), dataset.to_input(recipe.step_size)
+    made = [
+        examples(Batch(source, x.to(device), y.to(device), recipe, 0.0, eps, step_size), **CW)
+        for x, y in zip(split.x.split(100), split.y.split(100), strict=True)
+    ]
+    return Split(torch.cat([split.x, torch.cat(made).to(split.x.device)]), torch.cat([split.y, split.y]))
+
+
+# Penalties.
+
+# |.|_p of every row; the l2 norm has no derivative at 0: a tiny floor under its root keeps training finite
+NORMS: dict[str, Callable[[Float[Tensor, "n d"]], Float[Tensor, "n"]]] = {
+    "1": lambda flat: torch.linalg.vector_norm(flat, ord=1, dim=1),
+    "2": lambda flat: (flat.square().sum(1) + 1e-12).sqrt(),
+    "inf": lambda flat: torch.linalg.vector_norm(flat, ord=torch.inf, dim=1),
+    "squared": lambda flat: flat.square().sum(1),
+}
+
+
+def penalty(gradient: Float[Tensor, "n ..."], p: str) -> Loss:
+    """Batch mean of ``|gradient|_p``, one norm per image (Eq. 11); ``squared`` is ``|.|_2^2``, smooth at 0."""
+    return NORMS[p](gradient.flatten(1)).mean()
+
+
+def flattened(batch: Batch, function: Callable) -> Loss:
+    """Cross-entropy + c * penalty of ``function``'s input gradient; without a penalty while c is 0."""
+    if batch.c == 0:
+        return natural(batch)
+    return penalised(batch.model, batch.x, batch.y, function, batch.recipe.p, batch.c)[0]
+
+
+def penalised(model: nn.Module, x, y, function: Callable, p: str, c: float) -> tuple[Tensor, Tensor]:
+    """Cross-entropy + c * penalty by double backpropagation (Eq. 11 and 12), and the penalty alone.
+
+    Without BatchNorm one forward pass serves both. In train mode with BatchNorm the penalty has a pass of its own, with
+    the statistics of the first as functions of the weights but not of the images: no image's gradient sees its neighbours,
+    and, as in the cross-entropy, no scale of the weights before a BatchNorm changes anything. Statistics frozen at their
+    running means fail at the latter: shrinking such weights would please the penalty without flattening the network.
+    """
+    if model.training and has_batchnorm(model):
+        with batch_statistics(model) as statistics:
+            logits = [_wide(model(x))]
+    else:
+        statistics, logits = {}, []
+
+    def values(z: Tensor) -> Tensor:
+        logits.append(_wide(functional_call(model, statistics, (z,))))
+        return function(logits[-1], y)
+
+    with evaluating(model) if statistics else nullcontext(), FastDoubleBackward():
+        _, gradient = input_gradient(values, x, create_graph=True)
+    size = penalty(_wide(gradient), p)
+    return cross_entropy(logits[0], y).mean() + c * size, size
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """What every BatchNorm of ``model`` normalises by (Ioffe and Szegedy 2015), from the batch that passes in the block.
+
+    Under its buffers' names, ``running_mean`` and ``running_var``, a mean and a biased variance of shape ``(c,)`` each,
+    differentiable once.
+    """
+    statistics: dict[str, Tensor] = {}
+
+    def keep(name: str, h: Tensor) -> None:
+        statistics[f"{name}.running_mean"], statistics[f"{name}.running_var"] = _Moments.apply(h)
+
+    hooks = [
+        module.register_forward_pre_hook(lambda _, inputs, name=name: keep(name, *inputs))
+        for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)
+    ]  # fmt: skip
+    try:
+        yield statistics
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """At least single precision."""
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+
+
+class _Moments(torch.autograd.Function):
+    """Mean and biased variance of every channel; torch's own chain of operations takes a fifth of a training step more."""
+
+    @staticmethod
+    def forward(ctx, h: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "c"], Float[Tensor, "c"]]:
+        wide = _wide(h)
+        mean = wide.mean((0, 2, 3))
+        ctx.save_for_backward(h, mean)
+        # rounding must not make a constant channel's variance negative
+        return mean, (wide.square().mean((0, 2, 3)) - mean.square()).clamp_min(0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, of_mean: Float[Tensor, "c"], of_variance: Float[Tensor, "c"]) -> Float[Tensor, "n c h w"]:
+        h, mean = ctx.saved_tensors
+        n = h.numel() // len(mean)
+        slope = 2 * of_variance / n
+        start = of_mean / n - slope * mean
+        slope, start = (part.view(-1, 1, 1).to(h.dtype) for part in (slope, start))
+        return torch.addcmul(start, h, slope)
+
+
+def has_batchnorm(model: nn.Module) -> bool:
+    """Whether a layer mixes the images of a batch in train mode."""
+    return any(isinstance(module, nn.BatchNorm2d) for module in model.modules())

@@ -1,0 +1,138 @@
+"""What determines a network's weights: a frozen ``Recipe``, checked before any work.
+
+It loads without torch, so that settings are read and refused in no time. What a name such as ``resnet`` stands for is in
+the modules that build, smooth, penalise and train; a test holds their tables against these.
+"""
+
+from dataclasses import asdict, dataclass, fields
+
+from paperlib.refusal import InputError, is_integer, is_number, reject
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method takes from its recipe.
+
+    ``penalty``: whether its loss has one, whose strength ``c`` must then be positive. ``source``: whether another network
+    may make its adversarial examples.
+    """
+
+    penalty: bool = False
+    source: bool = False
+
+
+# the losses are in paperlib.losses
+METHODS = {
+    "natural": Needs(),
+    "ours": Needs(penalty=True),
+    "crossentropy": Needs(penalty=True),
+    "advtrain": Needs(source=True),
+    "ours+advtrain": Needs(penalty=True),
+    "minmax": Needs(),
+}
+# in paperlib.model
+NETWORKS = (
+    "mnist",
+    "cifar",
+    "resnet",
+    "linear",
+)
+ACTIVATIONS = ("relu", "softplus")
+NORMS = ("1", "2", "inf", "squared")
+
+CHOICES = {
+    "network": NETWORKS, "method": METHODS, "activation": ACTIVATIONS, "p": NORMS, "optimizer": ("adam", "sgd"),
+    "precision": ("fp32", "bf16"), "keep": ("last", "best"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a network's weights.
+
+    ``c`` is the strength of the penalty: Eq. 11's c for ``ours``, Ross and Doshi-Velez's lambda for ``crossentropy``; it
+    multiplies the batch mean of one image's ``|grad|_p`` on [0, 1] inputs (``p``: 1, 2, inf, or ``squared`` for
+    ``|.|_2^2``), and grows linearly from 0 during the first ``warmup`` epochs. ``eps``, ``step_size`` and ``steps`` set
+    the adversarial examples of training and of the progress bar, in the data's unit (``pixel_scale``); ``eps`` too grows
+    from 0, during ``eps_warmup`` epochs. ``keep`` names the epoch whose weights are kept: the ``last``, or the ``best``
+    under the progress bar's attack on held-out images (early stopping; Rice et al. 2020). ``source`` names a network of
+    ``experiments.yml`` against which AdvTrain makes its examples once, before training; without it the network in training
+    meets examples of its own. Raises ValueError, naming the field, its value and what is allowed.
+    """
+
+    data: str
+    network: str
+    method: str
+    width: int
+    epochs: int
+    eps: float
+    step_size: float
+    fc: int = 256
+    activation: str = "relu"
+    beta: float = 10.0
+    steps: int = 10
+    c: float = 0.0
+    p: str | int = "1"
+    warmup: float = 0.0
+    eps_warmup: float = 0.0
+    batch: int = 100
+    optimizer: str = "adam"
+    lr: float = 2e-3
+    weight_decay: float = 0.0
+    augment: bool = False
+    average: float = 0.0
+    keep: str = "last"
+    precision: str = "fp32"
+    channels_last: bool = False
+    train_n: int | None = None
+    source: str = ""
+    seed: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "p", str(self.p))  # YAML reads 1 and 2 as numbers
+        for name, values in CHOICES.items():
+            value = getattr(self, name)
+            # of a table its names; a list as value would not be hashable
+            reject(value not in tuple(values), f"{name} is {value!r}; allowed are {', '.join(values)}")
+        for name in ("width", "fc", "epochs", "batch", "steps"):
+            value = getattr(self, name)
+            reject(not is_integer(value) or value < 1, f"{name} is {value!r}; allowed is an integer of at least 1")
+        for name in ("c", "warmup", "eps_warmup", "eps", "weight_decay"):
+            value = getattr(self, name)
+            reject(not is_number(value) or value < 0, f"{name} is {value!r}; allowed is a number of at least 0")
+        for name in ("lr", "step_size", "beta"):
+            value = getattr(self, name)
+            reject(not is_number(value) or value <= 0, f"{name} is {value!r}; allowed is a positive number")
+        for name in ("augment", "channels_last"):
+            value = getattr(self, name)
+            reject(not isinstance(value, bool), f"{name} is {value!r}; allowed are true and false")
+        reject(not isinstance(self.data, str), f"data is {self.data!r}; allowed is a name such as digits")
+        reject(not is_integer(self.seed) or self.seed < 0, f"seed is {self.seed!r}; allowed is an integer of at least 0")
+        some = self.train_n is None or (is_integer(self.train_n) and self.train_n > 0)
+        reject(not some, f"train_n is {self.train_n!r}; allowed is an integer of at least 1, or nothing for all images")
+        reject(not isinstance(self.source, str), f"source is {self.source!r}; allowed is a name such as mnist-natural")
+        fraction = is_number(self.average) and 0 <= self.average < 1
+        reject(not fraction, f"average is {self.average!r}; allowed is a number in [0, 1)")
+        self._check_method(METHODS[self.method])
+
+    def _check_method(self, needs: Needs) -> None:
+        unfit, sourced = bool(self.source) and not needs.source, [name for name, of in METHODS.items() if of.source]
+        reject(unfit, f"source is {self.source!r} with method {self.method!r}; allowed is a source with method "
+               f"{' or '.join(map(repr, sourced))}")  # fmt: skip
+        weak = needs.penalty and self.c == 0
+        reject(weak, f"c is 0 with method {self.method!r}; allowed is a positive number")
+
+    @classmethod
+    def of(cls, settings: dict) -> "Recipe":
+        """From a mapping such as a card's or a YAML file's; ValueError names an unknown or missing field."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(settings) - known)
+        reject(bool(unknown), f"recipe field {', '.join(unknown)} is unknown; allowed are {', '.join(sorted(known))}")
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            raise InputError(f"recipe is incomplete: {error}") from error
+
+    def to_dict(self) -> dict:
+        """The fields as plain values."""
+        return asdict(self)

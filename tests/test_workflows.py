@@ -1,0 +1,39 @@
+"""The continuous integration's own files: pinned, with the least permissions, and of commands that exist."""
+
+import re
+
+import pytest
+import yaml
+from house import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def read(path) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def steps(workflow: dict) -> list[dict]:
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+def test_there_are_workflows_for_checks_the_book_and_its_pages():
+    assert {path.stem for path in WORKFLOWS} == {"check", "book", "pages"}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_action_is_pinned_to_a_commit_and_a_job_may_only_read(path):
+    workflow = read(path)
+    assert workflow["permissions"] == {"contents": "read"}
+    used = [step["uses"] for step in steps(workflow) if "uses" in step]
+    assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", name) for name in used)
+    checkouts = [step for step in steps(workflow) if step.get("uses", "").startswith("actions/checkout@")]
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+    assert all("timeout-minutes" in job for job in workflow["jobs"].values())
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_the_commands_are_those_of_the_makefile(path):
+    rules = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    called = [name for step in steps(read(path)) for name in re.findall(r"make (\w+)", step.get("run", ""))]
+    assert set(called) <= set(rules)
