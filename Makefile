@@ -8,13 +8,17 @@ export PYTHONPATH := $(CURDIR)
 # always through the interpreter: scripts in .venv/bin break when the path has spaces
 PY := .venv/bin/python
 
-.PHONY: help book published test lint figure check lock clean distclean
+# attacks of other libraries, which ours are held against
+ORACLES := torchattacks==3.5.1 foolbox==3.3.4 eagerpy==0.30.0 pyautoattack==0.2.0
+
+.PHONY: help book published test oracles lint figure check lock clean distclean
 
 help:
 	@echo "make book                     train, attack, draw and build the book (PROFILE=quick or paper)"
 	@echo "make published                build the published edition's book: no data, no training, no network"
 	@echo "make figure FIG=fig06 P='...' make one figure again with new parameters"
 	@echo "make test                     run all tests, and every notebook with its defaults"
+	@echo "make oracles                  get other libraries' attacks, which the tests then hold ours against"
 	@echo "make lint                     check code and notebooks with ruff"
 	@echo "make check                    check experiments.yml before anything runs"
 	@echo "make lock                     compile requirements.txt from pyproject.toml anew"
@@ -38,6 +42,13 @@ check: .venv/installed
 test: .venv/installed
 	@OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
 		--nbval-sanitize-with tests/sanitize.cfg -n 2 --dist loadscope notebooks tests
+
+# in a folder of their own, which their tests alone look into: torchattacks asks for an older requests than the lock holds
+oracles: .venv/installed
+	@rm -rf build/oracles
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --target build/oracles $(ORACLES) || { \
+		echo "The installation failed (see above): a package registry must be reachable." >&2; exit 1; \
+	}
 
 lint: .venv/installed
 	@$(PY) -m ruff check .

@@ -42,7 +42,7 @@ KEPT = (
 )  # fmt: skip
 PAGES = tuple(
     f"press/page/{name}.py"
-    for name in ("cells", "drawn", "figures", "findings", "library", "site", "template", "values",
+    for name in ("cells", "columns", "drawn", "figures", "findings", "library", "site", "template", "values",
                  "vocabulary", "words", "claims")
 )
 EXPERIMENTS = """

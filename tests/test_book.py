@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import house
 import jinja2
@@ -13,8 +14,8 @@ from paperlib import names
 from paperlib.__main__ import parser as own_parser
 from press.__main__ import parser as book_parser
 from press.page import findings, vocabulary
-from press.page.cells import without_column
 from press.page.claims import CHECKS, FIELDS, PROFILES, VERDICTS
+from press.page.columns import Columns
 from press.page.library import library
 from press.plan import experiments, settings, templates
 from press.plan.experiments import build_dir
@@ -22,6 +23,7 @@ from press.plan.settings import ROOT
 
 BOOK = ROOT / "book"
 CHAPTERS = sorted(BOOK.glob("*.md"))
+COLUMNS = ("value", "published", "paper")
 TEXTS = {"path", "why", "paper"}
 FIGURES = {"low", "high", "margin", "tolerance"}
 
@@ -100,10 +102,12 @@ def rendered(path: Path, calls: list | None = None, claims: list | None = None, 
 
         return function
 
-    environment.globals |= {name: noting(name, "VALUE") for name in ("value", "published", "paper")}
+    environment.globals |= {name: noting(name, "VALUE") for name in COLUMNS}
     environment.globals |= {"page": noting("page", "[page](figures/fig01.ipynb)"), "profile": "quick", "artifacts": PLACES}
     environment.globals |= {"alone": alone, "claims": claims or judged({}), "status": lambda: STATUS}
     environment.globals |= EDITION | {"library": library, "badge": vocabulary.badge}
+    columns = Columns(SimpleNamespace(alone=alone, **{name: environment.globals[name] for name in COLUMNS}))
+    environment.globals |= {"head": columns.head, "line": columns.line, "row": columns.row}
     return environment.from_string(path.read_text(encoding="utf-8")).render()
 
 
@@ -365,5 +369,4 @@ def test_the_commands_that_the_book_names_exist():
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_a_book_of_the_edition_alone_speaks_of_no_other_run(path):
     claims = judged({"published": {"verdict": "partly", "ours": "1"}, "run": {"verdict": "partly", "ours": "1"}})
-    text = without_column(rendered(path, claims=claims, alone=True), "This run")
-    assert "his run" not in text
+    assert "his run" not in rendered(path, claims=claims, alone=True)

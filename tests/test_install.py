@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from toys import write_archive
 
+from paperlib import oracle
+
 HERE = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 # refuses what a plain installation lacks, with the error of a package that is not there
@@ -32,6 +34,12 @@ def network():
     manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
 """
+
+
+def test_autoattack_is_the_same_wherever_it_is_named():
+    pinned = f"{oracle.PACKAGE}=={oracle.VERSION}"
+    assert PROJECT["optional-dependencies"]["oracle"] == [pinned]
+    assert pinned in re.search(r"(?m)^ORACLES := (.*)$", (HERE / "Makefile").read_text())[1].split()
 
 
 def packages(requirements: list[str]) -> set[str]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,7 @@ from paperlib import numbers
 from paperlib.files import write_atomic
 from press.page import cells as page_cells
 from press.page import drawn, figures, site, values
+from press.page.columns import Columns
 from press.page.words import Words
 from press.plan import experiments, settings
 
@@ -51,11 +53,16 @@ def test_csv_has_a_line_for_each_number_and_interval():
     assert lines == ["quantity,value,low,high,n", "a.clean,98.4,97.91,98.8,450", "b,2,,,"]
 
 
-def test_the_last_column_goes_from_the_tables_that_have_it_under_that_heading():
-    text = "a | b\n\n| x | This run |\n| --- | ---: |\n| 1 \\| 2 | 3 \\| 4 |\n\n| This run | y |\n| --- | --- |\n| 1 | 2 |\n"
-    assert page_cells.without_column(text, "This run") == (
-        "a | b\n\n| x |\n| --- |\n| 1 \\| 2 |\n\n| This run | y |\n| --- | --- |\n| 1 | 2 |\n"
-    )
+@pytest.mark.parametrize(("alone", "end"), [(False, ["This run |", "--- |", "run a b |", "3 |"]), (True, ["", "", "", ""])])
+def test_a_table_s_last_column_is_this_run_s_and_goes_where_there_is_none(alone, end):
+    names = {"paper": "paper", "published": "published", "value": "run"}
+    said = {name: lambda *keys, word=word: " ".join([word, *keys]) for name, word in names.items()}
+    columns = Columns(SimpleNamespace(alone=alone, **said))
+    head = columns.head("Quantity", "Paper", "Published edition").split("\n")
+    lines = [*head, columns.row("x", "a", "b"), columns.line("y", 1, 2, run=3)]
+    begin = ["| Quantity | Paper | Published edition |", "| --- | --- | --- |", "| x | paper a b | published a b |",
+             "| y | 1 | 2 |"]  # fmt: skip
+    assert lines == [f"{first} {last}".strip() for first, last in zip(begin, end, strict=True)]
 
 
 def test_parameter_comments_are_the_ones_behind_an_assignment():

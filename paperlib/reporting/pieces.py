@@ -84,7 +84,7 @@ def lasting(seconds: float) -> str:
     """A duration in words.
 
     >>> lasting(41), lasting(200), lasting(9000)
-    ('45 s', '3 min', '2.5 h')
+    ('40 s', '3 min', '2.5 h')
     """
     if seconds < 90:
         return f"{max(5, 5 * round(seconds / 5 + 0.25))} s"

@@ -3,15 +3,14 @@
 import csv
 import io
 import json
-import re
 import tokenize
 
 from paperlib.numbers import is_interval, leaves
+from press.page.columns import OWN, line
 from press.page.values import ABSENT, UNSTATED, Numbers
 from press.plan import templates
 from press.plan.experiments import Artifact
 
-OWN = "This run"
 ROWS = 40
 
 
@@ -35,10 +34,10 @@ def numbers_cell(key: str, numbers: Numbers) -> str:
 
 
 def _folded(numbers: Numbers, key: str, paths: list[tuple[str, ...]], title: str, fold: bool) -> str:
-    columns = {"Paper": numbers.paper, "Published edition": numbers.published, OWN: numbers.value}
+    columns = {"Paper": numbers.paper, "Published edition": numbers.published}
+    columns |= {} if numbers.alone else {OWN: numbers.value}
     rows = [[" › ".join(path), *(_cell(column(key, *path)) for column in columns.values())] for path in paths]
     rendered = table(["Quantity", *columns], rows)
-    rendered = without_column(rendered, OWN) if numbers.alone else rendered
     return f":::{{dropdown}} {title}\n{rendered}:::\n\n" if fold else f"{rendered}\n"
 
 
@@ -49,21 +48,7 @@ def _cell(text: str) -> str:
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
-
-
-def without_column(text: str, title: str) -> str:
-    """Markdown without the last column of every table that has it under the heading ``title``.
-
-    >>> without_column("| a | This run |\\n| --- | --- |\\n| 1 | 2 |\\n", "This run")
-    '| a |\\n| --- |\\n| 1 |\\n'
-    """
-    lines, within = [], False
-    for line in text.split("\n"):
-        within = line.startswith("|") and (within or line.endswith(f"| {title} |"))
-        # the last cell; an escaped bar belongs to it
-        lines.append(re.sub(r"(?:[^|\\]|\\.)*\|$", "", line) if within else line)
-    return "\n".join(lines)
+    return "".join(line(*(cell.replace("|", r"\|") for cell in cells)) + "\n" for cells in lines)
 
 
 def again_cell(spec: Artifact) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from paperlib import files, fingerprint
 from press.page import drawn, vocabulary
-from press.page.cells import OWN, without_column
 from press.page.figures import stage_figure
 from press.page.template import BookError, filled
 from press.page.values import Numbers, executed
@@ -37,8 +36,7 @@ def stage(profile: str, target: Path, *, alone: bool = False) -> None:
 
 def rendered(path: Path, numbers: Numbers) -> str:
     """A chapter with its numbers filled in; BookError names the chapter and line of an unknown name."""
-    text = filled(path.read_text(encoding="utf-8"), vocabulary.names(numbers), f"book/{path.name}")
-    return without_column(text, OWN) if numbers.alone else text
+    return filled(path.read_text(encoding="utf-8"), vocabulary.names(numbers), f"book/{path.name}")
 
 
 def write_toc(source: Path, figures: list[str], target: Path) -> None:

@@ -5,6 +5,7 @@ from functools import cache
 from paperlib.names import ATTACKS, METHODS, labels
 from paperlib.numbers import formatted
 from press.page import claims, findings
+from press.page.columns import Columns
 from press.page.library import library
 from press.page.values import Numbers
 from press.plan import experiments, settings
@@ -26,7 +27,9 @@ def names(numbers: Numbers) -> dict[str, object]:
         for key, entry in experiments.load()["artifacts"].items()
     }
     ledger = (settings.ROOT / "book" / "claims.yml").is_file()
+    columns = Columns(numbers)
     return {name: getattr(numbers, name) for name in NUMBERS} | {
+        "head": columns.head, "line": columns.line, "row": columns.row,
         "agreement": findings.agreement, "badge": badge, "library": library, "interval": formatted,
         "methods": labels(METHODS), "attacks": labels(ATTACKS), "profile": numbers.profile,
         "alone": numbers.alone, "artifacts": artifacts, "claims": claims.judged(numbers) if ledger else [],

@@ -1,4 +1,4 @@
-"""The attack loop beside two other libraries (``pip install .[benchmark]``): same network, same images, same settings."""
+"""The attack loop beside two other libraries: same network, same images, same settings."""
 
 import pytest
 import torch
@@ -7,7 +7,6 @@ from toys import stripes, toy_dataset, toy_recipe
 from paperlib.attack import attack, bim, fgsm, pgd
 from paperlib.train import fit
 
-WHY = "an oracle for the attacks, not a dependency: pip install '.[benchmark]'"
 EPS = [0.02, 0.05, 0.1, 0.2]
 
 
@@ -22,15 +21,13 @@ def images(network):
     return split.x, split.y
 
 
-def torchattack(name: str, network, x, y, **options) -> torch.Tensor:
-    peer = getattr(pytest.importorskip("torchattacks", reason=WHY), name)
-    return peer(network, **options)(x, y)
+def torchattack(library, name: str, network, x, y, **options) -> torch.Tensor:
+    return getattr(library, name)(network, **options)(x, y)
 
 
-def foolbox(name: str, network, x, y, eps: float, **options) -> torch.Tensor:
-    fb = pytest.importorskip("foolbox", reason=WHY)
-    model = fb.PyTorchModel(network, bounds=(0, 1), device="cpu")
-    return getattr(fb.attacks, name)(**options)(model, x, y, epsilons=eps)[1]
+def foolbox(library, name: str, network, x, y, eps: float, **options) -> torch.Tensor:
+    model = library.PyTorchModel(network, bounds=(0, 1), device="cpu")
+    return getattr(library.attacks, name)(**options)(model, x, y, epsilons=eps)[1]
 
 
 def accuracy(network, x, y) -> float:
@@ -47,28 +44,29 @@ def ours(name: str, network, x, y, eps: float) -> torch.Tensor:
     }[name]()
 
 
-def theirs(library: str, name: str, network, x, y, eps: float) -> torch.Tensor:
-    if library == "torchattacks":
+def theirs(library, name: str, network, x, y, eps: float) -> torch.Tensor:
+    if library.__name__ == "torchattacks":
         steps = {"alpha": eps / 4, "steps": 10}
         return {
-            "fgsm": lambda: torchattack("FGSM", network, x, y, eps=eps),
-            "bim": lambda: torchattack("PGD", network, x, y, eps=eps, random_start=False, **steps),
+            "fgsm": lambda: torchattack(library, "FGSM", network, x, y, eps=eps),
+            "bim": lambda: torchattack(library, "PGD", network, x, y, eps=eps, random_start=False, **steps),
             "l2": lambda: torchattack(
-                "PGDL2", network, x, y, eps=4 * eps, alpha=eps, steps=10, random_start=False, eps_for_division=1e-30
+                library, "PGDL2", network, x, y, eps=4 * eps, alpha=eps, steps=10, random_start=False, eps_for_division=1e-30
             ),
         }[name]()
     steps = {"abs_stepsize": eps / 4, "steps": 10}
     return {
-        "fgsm": lambda: foolbox("LinfFastGradientAttack", network, x, y, eps),
-        "bim": lambda: foolbox("LinfBasicIterativeAttack", network, x, y, eps, **steps),
-        "l2": lambda: foolbox("L2BasicIterativeAttack", network, x, y, 4 * eps, abs_stepsize=eps, steps=10),
+        "fgsm": lambda: foolbox(library, "LinfFastGradientAttack", network, x, y, eps),
+        "bim": lambda: foolbox(library, "LinfBasicIterativeAttack", network, x, y, eps, **steps),
+        "l2": lambda: foolbox(library, "L2BasicIterativeAttack", network, x, y, 4 * eps, abs_stepsize=eps, steps=10),
     }[name]()
 
 
 @pytest.mark.parametrize("library", ["torchattacks", "foolbox"])
 @pytest.mark.parametrize("name", ["fgsm", "bim", "l2"])
-def test_deterministic_attacks_agree(library, name, network, images):
+def test_deterministic_attacks_agree(library, name, peer, network, images):
     x, y = images
+    library = peer(library)
     accuracies = []
     for eps in EPS:
         mine, other = ours(name, network, x, y, eps), theirs(library, name, network, x, y, eps)
@@ -80,14 +78,15 @@ def test_deterministic_attacks_agree(library, name, network, images):
 
 
 @pytest.mark.parametrize("library", ["torchattacks", "foolbox"])
-def test_random_starts_are_as_strong(library, network, images):
+def test_random_starts_are_as_strong(library, peer, network, images):
     x, y = images
+    library = peer(library)
     for eps in EPS:
         mine = pgd(network, x, y, eps=eps, step_size=eps / 4, steps=20, generator=torch.Generator().manual_seed(0)).x
         torch.manual_seed(0)
-        if library == "torchattacks":
-            other = torchattack("PGD", network, x, y, eps=eps, alpha=eps / 4, steps=20, random_start=True)
+        if library.__name__ == "torchattacks":
+            other = torchattack(library, "PGD", network, x, y, eps=eps, alpha=eps / 4, steps=20, random_start=True)
         else:
             steps = {"abs_stepsize": eps / 4, "steps": 20}
-            other = foolbox("LinfProjectedGradientDescentAttack", network, x, y, eps, **steps)
+            other = foolbox(library, "LinfProjectedGradientDescentAttack", network, x, y, eps, **steps)
         assert abs(accuracy(network, mine, y) - accuracy(network, other, y)) <= 3
