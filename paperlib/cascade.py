@@ -8,7 +8,6 @@ An image counts as robust at a size only if no iterate of any attack at or below
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from paperlib import sealed
 from paperlib.attack import attack
 from paperlib.objective import decision, right
 from paperlib.square import square
@@ -132,8 +132,7 @@ class _Run:
         self.ranked = others.argsort(dim=1, descending=True)[:, : Z.shape[1] - 1]
         if store is not None:
             self.part = Path(store) / f"worst-{self._key(Z, of)}.npz"
-            if self.part.exists():
-                self._read()
+            self._read()
 
     def all(self, progress: bool) -> None:
         """Every climb that is still to do, in order."""
@@ -220,20 +219,22 @@ class _Run:
         return digest.hexdigest()[:16]
 
     def _read(self) -> None:
-        with np.load(self.part, allow_pickle=False) as kept:
-            self.done, self.rounds, self.broke = int(kept["done"]), kept["rounds"], kept["broke"]
-            self.broken_by = torch.from_numpy(kept["broken_by"])
-            self.near = torch.from_numpy(kept["near"]).to(self.x.device)
-            self.margin = torch.from_numpy(kept["margin"]).to(self.x.device)
+        try:
+            kept = sealed.read_arrays(self.part)
+        except sealed.DamagedError:
+            return  # lost or damaged: it begins anew
+        self.done, self.rounds, self.broke = int(kept["done"]), kept["rounds"], kept["broke"]
+        self.broken_by = torch.from_numpy(kept["broken_by"])
+        self.near = torch.from_numpy(kept["near"]).to(self.x.device)
+        self.margin = torch.from_numpy(kept["margin"]).to(self.x.device)
 
     def _write(self) -> None:
         if self.part is None:
             return
-        self.part.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.part.with_name(f".{self.part.stem}.{os.getpid()}.partial.npz")
-        np.savez(partial, done=self.done, rounds=self.rounds, broke=self.broke, broken_by=self.broken_by.numpy(),
-                 near=self.near.cpu().numpy(), margin=self.margin.cpu().numpy())  # fmt: skip
-        partial.replace(self.part)
+        sealed.write_arrays(
+            self.part, done=self.done, rounds=self.rounds, broke=self.broke, broken_by=self.broken_by.numpy(),
+            near=self.near.cpu().numpy(), margin=self.margin.cpu().numpy(),
+        )  # fmt: skip
 
 
 def _cost(stage: Stage) -> float:

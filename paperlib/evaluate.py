@@ -5,16 +5,15 @@ Accuracies are percentages; intervals are Wilson's, 95 %.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from paperlib import sealed
 from paperlib.attack import ATTACKS, apgd, attack
 from paperlib.intervals import accuracy
 from paperlib.objective import right
@@ -100,11 +99,14 @@ def _fingerprint(settings: tuple, x: Tensor, y: Tensor, clean: Tensor, generator
 
 
 def _kept(part: Path | None, generator: torch.Generator | None, device) -> dict:
-    """The flags that an interrupted evaluation left, and its random numbers from there on; none without them."""
+    """The flags that an interrupted evaluation left, and its random numbers from there on; none without them, or where they
+    are damaged."""
     if part is None or not part.exists():
         return {}
-    with np.load(part, allow_pickle=False) as archive:
-        arrays = {name: torch.from_numpy(archive[name]) for name in archive.files}
+    try:
+        arrays = {name: torch.from_numpy(array) for name, array in sealed.read_arrays(part).items()}
+    except sealed.DamagedError:
+        return {}
     state = arrays.pop("generator", None)
     if generator is not None:
         generator.set_state(state)
@@ -114,13 +116,9 @@ def _kept(part: Path | None, generator: torch.Generator | None, device) -> dict:
 def _keep(part: Path | None, flags: dict, generator: torch.Generator | None) -> None:
     if part is None:
         return
-    part.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"{attack}/{size!r}": flag.cpu().numpy() for (attack, size), flag in flags.items()}
     state = {} if generator is None else {"generator": generator.get_state().numpy()}
-    # of this process: two may evaluate the same network
-    partial = part.with_name(f".{part.name}.{os.getpid()}.partial.npz")
-    np.savez(partial, **arrays, **state)
-    partial.replace(part)
+    sealed.write_arrays(part, **arrays, **state)
 
 
 def survivors(model, x, y, unbroken: Bool[Tensor, "n"], *, eps, steps, restarts, generator, batch=500) -> Bool[Tensor, "n"]:

@@ -5,9 +5,9 @@ The package ``pyautoattack`` is optional; nothing else needs it, and it is insta
 
 import copy
 import hashlib
+import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from paperlib import sealed
 from paperlib.refusal import Refusal
 from paperlib.state import check_batch, reject
 
@@ -59,8 +60,9 @@ def autoattack(
     flags = torch.zeros_like(y, dtype=torch.bool)
     for index in tqdm(torch.arange(len(x)).split(chunk), disable=not progress, desc="AutoAttack"):
         part = None if store is None else Path(store) / f"autoattack-{_key(x[index], y[index], eps, norm, seed, of)}.npy"
-        if part is not None and part.exists():
-            flags[index] = torch.from_numpy(np.load(part, allow_pickle=False)).to(flags.device)
+        kept = None if part is None else _kept(part)
+        if kept is not None:
+            flags[index] = kept.to(flags.device)
             continue
         if time.monotonic() > ends:
             return flags[: index[0]]
@@ -68,11 +70,18 @@ def autoattack(
             raise OracleError(f"AutoAttack is not installed; allowed is: pip install --no-deps {PACKAGE}=={VERSION}")
         flags[index] = _standard(network, x[index], y[index], eps, norm, seed)
         if part is not None:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            partial = part.with_name(f".{part.stem}.{os.getpid()}.partial.npy")
-            np.save(partial, flags[index].cpu().numpy())
-            partial.replace(part)
+            stream = io.BytesIO()
+            np.save(stream, flags[index].cpu().numpy())
+            sealed.write(part, stream.getvalue())
     return flags
+
+
+def _kept(part: Path) -> Bool[Tensor, "n"] | None:
+    """The flags of a chunk, None where they are lost or damaged."""
+    try:
+        return torch.from_numpy(np.load(io.BytesIO(sealed.read(part)), allow_pickle=False))
+    except sealed.DamagedError:
+        return None
 
 
 def _standard(network, x: Tensor, y: Tensor, eps: float, norm: str, seed: int) -> Bool[Tensor, "n"]:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import tqdm
 
+from paperlib import sealed
 from paperlib.objective import climbed
 from paperlib.state import InputError, check_batch, evaluating, input_gradient, reject
 
@@ -201,7 +201,7 @@ def surface(
         points = origin + a * u + b * v
         values.ravel()[chunk] = f(points.clamp(*clip) if clip else points).detach().double().cpu().numpy()
         if store is not None:
-            _write(store, values=values, alpha=alpha, beta=beta, fingerprint=fingerprint)
+            sealed.write_arrays(store, values=values, alpha=alpha, beta=beta, fingerprint=fingerprint)
     return Surface(values, alpha, beta, fingerprint)
 
 
@@ -248,20 +248,13 @@ def _stored(store: Path | None, fingerprint: str, shape: tuple[int, int]) -> np.
     if store is None or not Path(store).exists():
         return np.full(shape, np.nan)
     try:
-        with np.load(store, allow_pickle=False) as archive:
-            found, values = str(archive["fingerprint"]), archive["values"].copy()
-    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
-        raise InputError(f"store is {store}, which is no surface ({error}); name another file") from error
+        kept = sealed.read_arrays(store)
+        found, values = str(kept["fingerprint"]), kept["values"]
+    except (sealed.DamagedError, KeyError) as error:
+        raise InputError(f"store is {store}, which is no surface or a damaged one; name another file") from error
     reject(found != fingerprint, f"store is {store}, which holds another surface (other function, origin, directions "
            "or axes); name another file or remove it")  # fmt: skip
     return values
-
-
-def _write(store: Path, **arrays) -> None:
-    store = Path(store)
-    partial = store.with_name(f".{store.name}.partial.npz")
-    np.savez(partial, **arrays)
-    partial.replace(store)
 
 
 # The way to the boundary.

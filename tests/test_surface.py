@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from toys import Quadratic, batchnorm_network, images, labels_of, linear, relu_network
+from toys import Quadratic, batchnorm_network, damages, images, labels_of, linear, relu_network
 
 from paperlib import surface
 from paperlib.attack import fgsm
@@ -128,6 +128,15 @@ def test_a_store_of_another_surface_is_refused(tmp_path, changes):
         "file or remove it"
     )
     assert store.read_bytes() == content
+
+
+def test_a_damaged_store_is_refused(tmp_path):
+    x, u, v = plane()
+    store, f = tmp_path / "plane.npz", surface.input_function(relu_network(), 1, decision)
+    surface.surface(f, x, u, v, alpha=ALPHA, beta=BETA, store=store)
+    for _ in damages(store):
+        with pytest.raises(ValueError, match=f"^store is {store}, which is no surface or a damaged one; name another file$"):
+            surface.surface(f, x, u, v, alpha=ALPHA, beta=BETA, store=store)
 
 
 @pytest.mark.parametrize("content", ["archive", "noise"])
