@@ -4,12 +4,11 @@ The rule: among the candidates whose clean accuracy is within ``slack`` points o
 best worst case over PGD on cross-entropy and on the margin, at the table's middle eps. The test set is never used.
 """
 
-import json
 from pathlib import Path
 
 import torch
 
-from paperlib import files
+from paperlib import sealed
 from paperlib.evaluate import correct, survivors
 from paperlib.intervals import accuracy
 from paperlib.state import reject
@@ -71,7 +70,7 @@ def _trial(name: str, found: dict, candidate: dict) -> str:
 
 def write(result: dict, path: Path) -> Path:
     """The search as JSON, in one piece; returns ``path``."""
-    files.write_atomic(path, json.dumps(result, indent=1) + "\n")
+    sealed.write_json(path, result)
     return path
 
 
