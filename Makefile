@@ -11,12 +11,13 @@ PY := .venv/bin/python
 # attacks of other libraries, which ours are held against
 ORACLES := torchattacks==3.5.1 foolbox==3.3.4 eagerpy==0.30.0 pyautoattack==0.2.0
 
-.PHONY: help book published test oracles lint figure check lock clean distclean
+.PHONY: help book published verify test oracles lint figure check lock clean distclean
 
 help:
 	@echo "make book                     train, attack, draw and build the book (PROFILE=quick or paper)"
 	@echo "make published                build the published edition's book: no data, no training, no network"
 	@echo "make figure FIG=fig06 P='...' make one figure again with new parameters"
+	@echo "make verify                   check everything made or published against its hash"
 	@echo "make test                     run all tests, and every notebook with its defaults"
 	@echo "make oracles                  get other libraries' attacks, which the tests then hold ours against"
 	@echo "make lint                     check code and notebooks with ruff"
@@ -30,6 +31,9 @@ book: .venv/installed
 
 published: .venv/installed
 	@$(PY) -m press published
+
+verify: .venv/installed
+	@$(PY) -m press verify --profile "$$PROFILE"
 
 figure: .venv/installed
 	@test -n "$$FIG" || { echo "FIG is missing; for example: make figure FIG=fig06 P='image=3'" >&2; exit 2; }
@@ -54,6 +58,7 @@ lint: .venv/installed
 	@$(PY) -m ruff check .
 
 clean:
+	@if test -e .venv/installed; then $(PY) -m press idle; fi
 	@if test -d build; then find build -mindepth 1 -maxdepth 1 ! -name data -exec rm -rf {} +; fi
 	@rm -rf .pytest_cache .ruff_cache .hypothesis
 

@@ -1,21 +1,24 @@
 # Artifacts of experiments.yml -> trained models -> executed notebooks -> book.
 # `make book` runs this; on a cluster: snakemake --executor slurm --jobs 20 --config profile=paper
 # Outputs are stamps: Snakemake deletes the outputs of an interrupted job, and a finished model must survive that.
-import json
 import os
+import shlex
 import sys
 
 sys.path.insert(0, workflow.basedir)
-from paperlib import fingerprint
-from press.plan import experiments, settings, templates
-from press.run import places, steps
+from press.plan import experiments, settings
+from press.run import places
+from press.run import steps as single
 from press.run import workflow as whole
 
 places.settle_environment()
 PROFILE = config.get("profile", "quick")
 experiments.check_profile(PROFILE)
 os.environ["PYTHONPATH"] = str(settings.ROOT)
-PRESS = f"'{sys.executable}' -m press"
+PRESS = f"{shlex.quote(sys.executable)} -m press"
+# what is left to do is decided here, by contents and not by dates, and once: single jobs read this file as well
+if workflow.is_main_process:
+    whole.forget(PROFILE)
 
 # the trainings are small: two side by side on one core each are faster than one on two
 THREADS = 1
@@ -25,17 +28,8 @@ GPU = 1 if PROFILE == "gpu" else 0
 workdir: experiments.build_dir(PROFILE)
 
 
-def near(paths):
-    """Paths relative to the working folder, so that moving the whole repository makes nothing stale."""
-    return [os.path.relpath(path, experiments.build_dir(PROFILE)) for path in paths]
-
-
 def models(wildcards):
     return sorted(set(experiments.artifact(PROFILE, wildcards.artifact).models.values()))
-
-
-def template(wildcards):
-    return experiments.artifact(PROFILE, wildcards.artifact).notebook
 
 
 # every step is a target: Snakemake would not make a lost model again while its figures are there
@@ -47,7 +41,6 @@ rule all:
 rule book:
     input:
         expand("done/execute/{artifact}", artifact=experiments.keys(PROFILE)),
-        near(whole.book_sources()),
     output:
         "done/book/html",
     log:
@@ -63,13 +56,8 @@ rule execute:
     input:
         lambda wildcards: [f"done/train/{name}" for name in models(wildcards)],
         lambda wildcards: sorted({f"done/data/{whole.data_step(name, PROFILE)}" for name in models(wildcards)}),
-        lambda wildcards: near([templates.notebook_path(template(wildcards))]),
-        lambda wildcards: near(steps.code_paths(template(wildcards))),
     output:
         "done/execute/{artifact}",
-    params:
-        injected=lambda wildcards: json.dumps(experiments.artifact(PROFILE, wildcards.artifact).injected),
-        stated=lambda wildcards: json.dumps(experiments.stated(wildcards.artifact)),
     log:
         "logs/execute-{artifact}.log",
     threads: THREADS
@@ -84,11 +72,9 @@ rule execute:
 rule train:
     input:
         lambda wildcards: "done/data/" + whole.data_step(wildcards.model, PROFILE),
-        near(fingerprint.module_paths("import paperlib.train")),
+        lambda wildcards: [f"done/train/{name}" for name in single.sources(wildcards.model, PROFILE)],
     output:
         "done/train/{model}",
-    params:
-        recipe=lambda wildcards: json.dumps(experiments.recipe_settings(PROFILE, wildcards.model)),
     log:
         "logs/train-{model}.log",
     # the longest steps first: a training that starts last would leave the other cores idle
@@ -107,7 +93,6 @@ rule data:
         "done/data/{data}",
     params:
         name=lambda wildcards: whole.data_sets(PROFILE)[wildcards.data],
-        archive=lambda wildcards: json.dumps(steps.archive(whole.data_sets(PROFILE)[wildcards.data])),
     log:
         "logs/data-{data}.log",
     resources:

@@ -1,6 +1,7 @@
 """The command line for a network of the reader's own: ``paperlib COMMAND``, or ``python -m paperlib COMMAND``."""
 
 import argparse
+import errno
 import importlib
 import sys
 from collections.abc import Callable
@@ -30,9 +31,10 @@ def answered(commands: argparse.ArgumentParser, arguments: list[str] | None, pre
         return _said(f"{error.name} is missing, which only the book needs: {where}")
     # OSError: a folder that cannot be written, a name that is too long, a full disk
     except (Refusal, FloatingPointError, OSError) as error:
-        return _said(error)
+        return _said(_full(error) or error)
     except KeyboardInterrupt:
-        print("paperlib: interrupted; the same command goes on from here", file=sys.stderr)
+        anew = " without --rebuild" if getattr(options, "rebuild", False) else ""
+        print(f"paperlib: interrupted; the same command{anew} goes on from here", file=sys.stderr)
         return 130
 
 
@@ -42,6 +44,13 @@ def _loaded(run: Callable | str) -> Callable:
         return run
     module, _, name = run.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def _full(error: Exception) -> str:
+    """What to do about a full disk, and which file did not fit; nothing for another error."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ""
+    return f"the disk is full: {error.filename or 'a file'} did not fit; make room, and the same command goes on from here"
 
 
 def _said(sentence: object) -> int:

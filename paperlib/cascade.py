@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from paperlib import sealed
 from paperlib.attack import attack
-from paperlib.files import replacing
 from paperlib.fingerprint import tensors_digest
 from paperlib.objective import decision, margins, right
 from paperlib.square import square
@@ -131,8 +131,7 @@ class _Run:
         self.ranked = others.argsort(dim=1, descending=True)[:, : Z.shape[1] - 1]
         if store is not None:
             self.part = Path(store) / f"worst-{self._key(Z, of)}.npz"
-            if self.part.exists():
-                self._read()
+            self._read()
 
     def all(self, progress: bool) -> None:
         """Every climb that is still to do, in order."""
@@ -215,18 +214,22 @@ class _Run:
         return tensors_digest(words, self.x, self.y, Z.argmax(1))[:16]
 
     def _read(self) -> None:
-        with np.load(self.part, allow_pickle=False) as kept:
-            self.done, self.rounds, self.broke = int(kept["done"]), kept["rounds"], kept["broke"]
-            self.broken_by = torch.from_numpy(kept["broken_by"])
-            self.near = torch.from_numpy(kept["near"]).to(self.x.device)
-            self.margin = torch.from_numpy(kept["margin"]).to(self.x.device)
+        try:
+            kept = sealed.read_arrays(self.part)
+        except sealed.DamagedError:
+            return  # lost or damaged: it begins anew
+        self.done, self.rounds, self.broke = int(kept["done"]), kept["rounds"], kept["broke"]
+        self.broken_by = torch.from_numpy(kept["broken_by"])
+        self.near = torch.from_numpy(kept["near"]).to(self.x.device)
+        self.margin = torch.from_numpy(kept["margin"]).to(self.x.device)
 
     def _write(self) -> None:
         if self.part is None:
             return
-        with replacing(self.part) as stream:
-            np.savez(stream, done=self.done, rounds=self.rounds, broke=self.broke, broken_by=self.broken_by.numpy(),
-                     near=self.near.cpu().numpy(), margin=self.margin.cpu().numpy())  # fmt: skip
+        sealed.write_arrays(
+            self.part, done=self.done, rounds=self.rounds, broke=self.broke, broken_by=self.broken_by.numpy(),
+            near=self.near.cpu().numpy(), margin=self.margin.cpu().numpy(),
+        )  # fmt: skip
 
 
 def _cost(stage: Stage) -> float:

@@ -6,13 +6,12 @@ Accuracies are percentages; intervals are Wilson's, 95 %.
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from paperlib import sealed
 from paperlib.attack import ATTACKS, apgd, attack
-from paperlib.files import replacing
 from paperlib.fingerprint import tensors_digest
 from paperlib.indicator import jacobian
 from paperlib.intervals import accuracy
@@ -97,11 +96,14 @@ def _fingerprint(settings: tuple, x: Tensor, y: Tensor, clean: Tensor, generator
 
 
 def _kept(part: Path | None, generator: torch.Generator | None, device) -> dict:
-    """The flags that an interrupted evaluation left, and its random numbers from there on; none without them."""
+    """The flags that an interrupted evaluation left, and its random numbers from there on; none without them, or where they
+    are damaged."""
     if part is None or not part.exists():
         return {}
-    with np.load(part, allow_pickle=False) as archive:
-        arrays = {name: torch.from_numpy(archive[name]) for name in archive.files}
+    try:
+        arrays = {name: torch.from_numpy(array) for name, array in sealed.read_arrays(part).items()}
+    except sealed.DamagedError:
+        return {}
     state = arrays.pop("generator", None)
     if generator is not None:
         generator.set_state(state)
@@ -113,8 +115,7 @@ def _keep(part: Path | None, flags: dict, generator: torch.Generator | None) -> 
         return
     arrays = {f"{attack}/{size!r}": flag.cpu().numpy() for (attack, size), flag in flags.items()}
     state = {} if generator is None else {"generator": generator.get_state().numpy()}
-    with replacing(part) as stream:
-        np.savez(stream, **arrays, **state)
+    sealed.write_arrays(part, **arrays, **state)
 
 
 def survivors(model, x, y, unbroken: Bool[Tensor, "n"], *, eps, steps, restarts, generator, batch=500) -> Bool[Tensor, "n"]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 # the folder around the package: a checkout of the repository, or where packages are installed
-HERE = Path(os.environ.get("PAPERLIB_ROOT") or Path(__file__).resolve().parents[1])
+HERE = Path(os.environ.get("PAPERLIB_ROOT") or Path(__file__).resolve().parents[1]).resolve()
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -24,8 +24,8 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A stream whose content becomes the file ``path`` once the block ends well, on the disk and in one piece; whatever
     happens before, such as a full disk or a kill, leaves the former file, and no other beside it unless killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    path = Path(path)
+    number, partial = tempfile.mkstemp(dir=made(path.parent), prefix=f".{path.name}.", suffix=".partial")
     try:
         with os.fdopen(number, "wb") as stream:
             yield stream
@@ -33,8 +33,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         os.chmod(partial, 0o666 & ~_umask())
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         Path(partial).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            # such as a full disk, which does not say by itself what it was too small for
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

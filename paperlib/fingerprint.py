@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -25,7 +26,7 @@ def tensors_digest(words: object, *tensors) -> str:
 
 def modules(source: str) -> list[str]:
     """The modules of paperlib that Python source uses, directly or through another, in alphabetical order."""
-    found, ahead = set(), _imported(source)
+    found, ahead = set(), set(_imported(source))
     while ahead:
         name = ahead.pop()
         if name not in found and _path(name).is_file():
@@ -40,7 +41,9 @@ def _path(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_name(f"{path.name}.py")
 
 
-def _imported(source: str) -> set[str]:
+# each text is read once a process: many figures use the same modules
+@lru_cache(maxsize=256)
+def _imported(source: str) -> frozenset[str]:
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -48,7 +51,7 @@ def _imported(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             module = "paperlib." * (node.level > 0) + (node.module or "")
             names |= {module} | {f"{module.rstrip('.')}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.startswith("paperlib.")}
+    return frozenset(name for name in names if name.startswith("paperlib."))
 
 
 def module_paths(source: str) -> list[Path]:
@@ -57,9 +60,14 @@ def module_paths(source: str) -> list[Path]:
 
 
 def _with_named(path: Path) -> list[Path]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    return [path, *(each for each in sorted(path.parent.iterdir()) if each.name in words and each.suffix in BESIDE)]
+    words = _words(path.read_text(encoding="utf-8"))
+    return [path, *(each for each in sorted(path.parent.iterdir()) if each.suffix in BESIDE and each.name in words)]
+
+
+@lru_cache(maxsize=256)
+def _words(source: str) -> frozenset[str]:
+    nodes = ast.walk(ast.parse(source))
+    return frozenset(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def code_digest(paths: list[Path]) -> str:
@@ -68,9 +76,14 @@ def code_digest(paths: list[Path]) -> str:
 
 
 def _code(path: Path) -> str:
-    if path.suffix in BESIDE:
-        return path.read_text(encoding="utf-8")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    return text if path.suffix in BESIDE else _bare(text)
+
+
+@lru_cache(maxsize=256)
+def _bare(source: str) -> str:
+    """Python without comments, docstrings and layout."""
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         first = node.body[0] if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body else None
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):

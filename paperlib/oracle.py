@@ -4,6 +4,7 @@ The package ``pyautoattack`` is optional; nothing else needs it, and it is insta
 """
 
 import copy
+import io
 import math
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from paperlib.files import replacing
+from paperlib import sealed
 from paperlib.fingerprint import tensors_digest
 from paperlib.refusal import Refusal
 from paperlib.state import check_batch, reject
@@ -58,8 +59,9 @@ def autoattack(
     flags = torch.zeros_like(y, dtype=torch.bool)
     for index in tqdm(torch.arange(len(x)).split(CHUNK), disable=not progress, desc="AutoAttack"):
         part = None if store is None else Path(store) / f"autoattack-{_key(x[index], y[index], eps, seed, of)}.npy"
-        if part is not None and part.exists():
-            flags[index] = torch.from_numpy(np.load(part, allow_pickle=False)).to(flags.device)
+        kept = None if part is None else _kept(part)
+        if kept is not None:
+            flags[index] = kept.to(flags.device)
             continue
         if time.monotonic() > ends:
             return flags[: index[0]]
@@ -67,9 +69,18 @@ def autoattack(
             raise OracleError(f"AutoAttack is not installed; allowed is: pip install --no-deps {PACKAGE}=={VERSION}")
         flags[index] = _standard(network, x[index], y[index], eps, seed)
         if part is not None:
-            with replacing(part) as stream:
-                np.save(stream, flags[index].cpu().numpy())
+            stream = io.BytesIO()
+            np.save(stream, flags[index].cpu().numpy())
+            sealed.write(part, stream.getvalue())
     return flags
+
+
+def _kept(part: Path) -> Bool[Tensor, "n"] | None:
+    """The flags of a chunk, None where they are lost or damaged."""
+    try:
+        return torch.from_numpy(np.load(io.BytesIO(sealed.read(part)), allow_pickle=False))
+    except sealed.DamagedError:
+        return None
 
 
 def _standard(network, x: Tensor, y: Tensor, eps: float, seed: int) -> Bool[Tensor, "n"]:

@@ -1,18 +1,23 @@
 """A measurement and its record: what a drawing reads, and all that it reads."""
 
+import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from paperlib.refusal import Refusal
+from paperlib import sealed
+from paperlib.files import file_hash, write_atomic
+
+# the field of a record that holds the hash of its arrays' file
+ARRAYS = "arrays_sha256"
 
 
-class RecordError(Refusal):
-    """A record or its arrays that cannot be read; one sentence that names the file."""
+class RecordError(sealed.DamagedError):
+    """A record that lacks something, or its arrays; one sentence that names the file."""
 
 
 @dataclass(frozen=True)
@@ -63,32 +68,46 @@ class Record:
 def read(path: Path, *, parameters: dict | None = None, stated: dict | None = None) -> Record:
     """The record in the file ``path`` with the arrays beside it; ``parameters``, such as the drawing's, replace its own.
 
-    Raises RecordError, naming the file, if it is none.
+    Raises DamagedError, naming the file, if it is none or if either is lost or damaged.
     """
     content = content_of(path)
-    beside = Path(path).with_suffix(".npz")
     return Record(
         artifact=content["artifact"], profile=content["profile"], parameters=content["parameters"] | (parameters or {}),
         data=content["data"] or {}, models=content["models"], values=content["values"], environment=content["environment"],
-        arrays=arrays_of(beside) if beside.is_file() else {}, stated=stated or {},
+        arrays=_arrays(path) if content[ARRAYS] else {}, stated=stated or {},
     )  # fmt: skip
 
 
 def content_of(path: Path) -> dict:
-    """The record as it is written. Raises RecordError, naming the file, if it is none."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} is not a readable record ({error})") from error
-    if not isinstance(content, dict) or not {"artifact", "values", "models"} <= set(content):
-        raise RecordError(f"{path} is not a record: it lacks artifact, models or values")
+    """The record as it is written; raises as ``read`` does."""
+    content = sealed.read_json(path)
+    if not {"artifact", "values", "models", ARRAYS} <= set(content):
+        raise RecordError(f"{path} is not a record: it lacks artifact, models, values or {ARRAYS}")
+    beside = Path(path).with_suffix(".npz")
+    if content[ARRAYS] and not (beside.is_file() and file_hash(beside) == content[ARRAYS]):
+        raise RecordError(f"{beside} is lost, damaged or of another measurement than {beside.stem}.json")
     return content
 
 
-def arrays_of(path: Path) -> dict[str, np.ndarray]:
-    """The arrays in an archive. Raises RecordError, naming the file, if it cannot be read."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
-        raise RecordError(f"{path} does not hold readable arrays ({error})") from error
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(Path(path).with_suffix(".npz"), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def write(path: Path, content: dict, arrays: Mapping[str, object]) -> dict:
+    """Writes a record, and its arrays beside it, each in one piece; returns the record, which names the arrays' hash.
+
+    Raises ValueError or TypeError, before anything is written, for what JSON cannot hold.
+    """
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **{name: np.asarray(array) for name, array in arrays.items()})
+    content = content | {ARRAYS: hashlib.sha256(stream.getvalue()).hexdigest() if arrays else None}
+    json.dumps(content, allow_nan=False)
+    beside = path.with_suffix(".npz")
+    if arrays:
+        write_atomic(beside, stream.getvalue())
+    # last: it says that the measurement is whole
+    sealed.write_json(path, content)
+    if not arrays:
+        beside.unlink(missing_ok=True)
+    return content

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import tqdm
 
-from paperlib.files import replacing
+from paperlib import sealed
 from paperlib.fingerprint import tensors_digest
 from paperlib.objective import climbed, margins
 from paperlib.state import check_batch, evaluating, input_gradient, reject
@@ -239,17 +239,16 @@ def _filled(
 
 
 def _kept(part: Path | None, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
-    """The values that an interrupted call left, NaN where there are none yet."""
-    if part is None or not part.exists():
+    """The values that an interrupted call left, NaN where there are none yet; none of a damaged file."""
+    try:
+        return np.full(shape, np.nan) if part is None else sealed.read_arrays(part)["values"]
+    except sealed.DamagedError:
         return np.full(shape, np.nan)
-    with np.load(part, allow_pickle=False) as archive:
-        return archive["values"]
 
 
 def _keep(part: Path | None, values: Float[np.ndarray, "..."]) -> None:
     if part is not None:
-        with replacing(part) as stream:
-            np.savez(stream, values=values)
+        sealed.write_arrays(part, values=values)
 
 
 # The way to the boundary.

@@ -4,6 +4,7 @@ A run is resumable from its last finished epoch and ends with the same weights a
 random numbers come from (seed, epoch). What a step descends is in ``paperlib.losses``.
 """
 
+import io
 import math
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from paperlib import model as networks
+from paperlib import sealed
 from paperlib.attack import attack
 from paperlib.data import Dataset, Split
 from paperlib.losses import batch_loss, with_examples
@@ -96,7 +98,7 @@ def fit(
     # choosing an epoch takes more images than watching progress
     watch_n = max(watch_n, 1000) if recipe.keep == "best" else watch_n
     if state_file is not None and Path(state_file).exists():
-        run.restore(torch.load(state_file, map_location=device, weights_only=True), state_file)
+        run.restore(load_state(state_file, device=device), state_file)
     # the images live on the device: a GPU would otherwise wait for the bus
     split = Split(split.x.to(device), split.y.to(device))
     while run.epoch < recipe.epochs:
@@ -105,7 +107,7 @@ def fit(
             raise OutOfTime(f"{name or 'training'} stopped after epoch {run.epoch} of {recipe.epochs}: budget spent")
         run.train_epoch(split, device, progress, name, watch_n)
         if state_file is not None:
-            _save(run.state(), Path(state_file))
+            save_state(run.state(), Path(state_file))
     return run.kept().eval(), run.curve
 
 
@@ -202,6 +204,8 @@ class _Run:
     def restore(self, state: dict, where) -> None:
         reject(Recipe.of(state["recipe"]) != self.recipe, f"state file {where} belongs to another recipe; remove it")
         reject(state["data"] != self.dataset.sha256, f"state file {where} was made with other data; remove it")
+        fits = state["epoch"] == len(state["curve"]) <= self.recipe.epochs
+        reject(not fits, f"state file {where} tells of {len(state['curve'])} epochs and names {state['epoch']}; remove it")
         self.epoch, self.curve, self.best = state["epoch"], state["curve"], state.get("best")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -276,7 +280,13 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     )
 
 
-def _save(state: dict, path: Path) -> None:
-    partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+def save_state(state: dict, path: Path) -> None:
+    """Writes down what a training goes on from, with its hash, in one piece."""
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    sealed.write(path, stream.getvalue())
+
+
+def load_state(path: Path, *, device: str = "cpu") -> dict:
+    """What ``save_state`` wrote. Raises DamagedError, naming the file, for anything else."""
+    return torch.load(io.BytesIO(sealed.read(path)), map_location=device, weights_only=True)

@@ -69,13 +69,11 @@ def add_data(commands) -> None:
     """``data``: is a data set at hand?"""
 
     def run(options) -> None:
-        began = time.time()
         experiments.check_profile(options.profile)
         for name in options.name:
-            found = steps.data(name, options.profile)
-            if options.step:
-                workflow.announce("data", steps.data_key(name), options.profile, began)
-            else:
+            with workflow.stamped("data", steps.data_key(name), options.profile, wanted=options.step):
+                found = steps.data(name, options.profile)
+            if not options.step:
                 print(f"{found['name']}: sha256 {found['sha256'][:12]}, images {found['n']}")
 
     command = add_command(commands, run, "data", "load a data set, downloading it if need be")
@@ -93,25 +91,24 @@ def add_train(commands) -> None:
             experiments.recipe(options.profile, name)
         ends = None if options.budget is None else time.monotonic() + options.budget
         for name in options.name:
-            began = time.time()
             left = None if ends is None else max(ends - time.monotonic(), 0.0)
             try:
-                path = steps.train(
-                    name, options.profile, budget=left, rebuild=options.rebuild, device=options.device
-                )
+                with workflow.stamped("train", name, options.profile, wanted=options.step):
+                    path = steps.train(
+                        name, options.profile, budget=left, rebuild=options.rebuild, device=options.device
+                    )
             except OutOfTime as error:
                 print(f"paperlib: {error}", file=sys.stderr)
                 return 3
-            if options.step:
-                workflow.finish("train", name, options.profile, path, began)
-            else:
+            if not options.step:
                 print(f"{name}: {path}")
         return 0
 
     command = add_command(commands, run, "train", "train models, go on with interrupted ones, or find them")
     command.add_argument("name", nargs="+", help="models of experiments.yml")
     command.add_argument("--budget", type=float, help="seconds after which to stop cleanly; run again to go on")
-    command.add_argument("--rebuild", action="store_true", help="train anew; a finished checkpoint is set aside")
+    purpose = "train anew, whatever lies there; a finished checkpoint is set aside"
+    command.add_argument("--rebuild", action="store_true", help=purpose)
     command.add_argument("--device", default="", help="cpu, cuda or cuda:1 (default: cuda when there is one)")
     _add_step(command)
 
@@ -151,17 +148,15 @@ def add_execute(commands) -> None:
     """``execute``: one notebook."""
 
     def run(options) -> None:
-        began = time.time()
         spec = experiments.artifact(options.profile, options.artifact)
         changes = settings.parse_overrides(" ".join(options.changes))
         if changes and not options.out:
             sentence = "new parameters would overwrite the artifact: add --out DIR or use figure"
             raise settings.ExperimentError(sentence)
         spec = experiments.override(spec, changes)
-        notebook = steps.execute(spec, folder=Path(options.out).resolve() if options.out else None)
-        if options.step:
-            workflow.finish("execute", spec.key, options.profile, notebook, began)
-        else:
+        with workflow.stamped("execute", spec.key, options.profile, wanted=options.step):
+            notebook = steps.execute(spec, folder=Path(options.out).resolve() if options.out else None)
+        if not options.step:
             print(notebook)
 
     command = add_command(commands, run, "execute", "execute an artifact's notebook with papermill")
@@ -202,11 +197,9 @@ def add_site(commands) -> None:
     def run(options) -> None:
         from press.page import site
 
-        began = time.time()
-        page = site.build(options.profile)
-        if options.step:
-            workflow.finish("book", "html", options.profile, page, began)
-        else:
+        with workflow.stamped("book", "html", options.profile, wanted=options.step):
+            page = site.build(options.profile)
+        if not options.step:
             print(page)
 
     _add_step(add_command(commands, run, "site", "build the book's pages from what has been executed"))
@@ -234,6 +227,35 @@ def add_published(commands) -> None:
         print(f"The published edition is at {site.build(edition.PROFILE, alone=True)}")
 
     add_command(commands, run, "published", "build the book of the published edition, without data or training")
+
+
+def add_verify(commands) -> None:
+    """``verify``: is every file still what was written?"""
+
+    def run(options) -> int:
+        from press.page import verify
+
+        rows = verify.checked(options.profile)
+        print(verify.table(rows))
+        broken = {row.place == "published" for row in rows if row.faults}
+        if False in broken:
+            print("paperlib: make book makes again what a run has lost", file=sys.stderr)
+        if True in broken:
+            print("paperlib: git checkout book/published fetches again what was published", file=sys.stderr)
+        return 1 if broken else 0
+
+    purpose = "check every file that a run has made or that was published against its hash; fails when one is not whole"
+    add_command(commands, run, "verify", purpose)
+
+
+def add_idle(commands) -> None:
+    """``idle``: does nobody work here?"""
+
+    def run(options) -> None:
+        places.check_idle()
+
+    purpose = "fail while a run holds a lock in the folder build"
+    commands.add_parser("idle", help=purpose, description=purpose).set_defaults(run=run)
 
 
 def add_claims(commands) -> None:
@@ -274,7 +296,7 @@ def add_references(commands) -> None:
 
 
 COMMANDS = (add_check, add_data, add_train, add_search, add_execute, add_figure, add_book, add_site,
-            add_publish, add_published, add_claims, add_references)  # fmt: skip
+            add_publish, add_published, add_verify, add_idle, add_claims, add_references)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

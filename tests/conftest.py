@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -33,16 +34,18 @@ def pytest_configure() -> None:
 
 # the real modules of the tiny project, and those that make its pages
 KEPT = (
-    "Snakefile", "press/__init__.py", "press/__main__.py", "press/page/__init__.py",
+    "Snakefile", "press/__init__.py", "press/__main__.py",
+    *(f"press/page/{name}.py" for name in ("__init__", "findings", "manifest", "verify")),
     *(f"press/plan/{name}.py" for name in ("__init__", "check", "experiments", "searches", "settings", "templates")),
-    *(f"press/run/{name}.py" for name in ("__init__", "notebooks", "places", "record", "sheet", "steps", "workflow")),
+    *(f"press/run/{name}.py" for name in ("__init__", "inventory", "notebooks", "places", "record", "sheet", "steps")),
+    "press/run/workflow.py",
     *(f"paperlib/{name}.py" for name in ("__init__", "__main__", "files", "fingerprint", "names", "numbers")),
-    *(f"paperlib/{name}.py" for name in ("provenance", "record", "refusal")),
+    *(f"paperlib/{name}.py" for name in ("provenance", "record", "refusal", "sealed")),
     *(f"paperlib/reporting/{name}.py" for name in ("__init__", "judge", "sizes")),
 )  # fmt: skip
 PAGES = tuple(
     f"press/page/{name}.py"
-    for name in ("cells", "columns", "drawn", "figures", "findings", "library", "site", "template", "values",
+    for name in ("cells", "columns", "drawn", "figures", "library", "site", "template", "values",
                  "vocabulary", "words", "claims")
 )
 EXPERIMENTS = """
@@ -202,6 +205,7 @@ def build(profile):
 MEASURES = '''
 """A toy measurement, which counts itself in a file."""
 import time
+import numpy as np
 from paperlib.files import HERE
 from paperlib.record import Measured
 
@@ -214,7 +218,8 @@ def measure(networks, *, image, eps, pause, fail):
     assert not fail, "asked to fail"
     weights = {role: str(network.model) for role, network in networks.items()}
     values = {"natural": {"clean": CLEAN, "slope": 0.0123456}, "image": image, "weights": weights, "eps": eps}
-    return Measured(values, data=((next(iter(networks.values())).dataset, 3),), seeds={"start": 0})
+    data = ((next(iter(networks.values())).dataset, 3),)
+    return Measured(values, {"grid": np.array([eps, eps])}, data=data, seeds={"start": 0})
 '''
 
 DRAWINGS = '''
@@ -222,7 +227,7 @@ DRAWINGS = '''
 COLOUR = "red"
 
 def line(record):
-    return f"image {record.values['image']} in {COLOUR}"
+    return f"image {record.values['image']} in {COLOUR}, {record.arrays['grid'].size} points"
 '''
 
 DRAW = [
@@ -278,6 +283,12 @@ class Project:
         (root / "notebooks").mkdir()
         (root / "notebooks" / "draw.ipynb").write_text(notebook(DRAW))
         self.write_book()
+
+    def copied(self, root: Path) -> "Project":
+        """The same project, with all that it has made, in another folder."""
+        other = object.__new__(Project)
+        other.root, other.build = Path(shutil.copytree(self.root, root)), root / "build" / "quick"
+        return other
 
     def write_book(self) -> None:
         """A book of one chapter and one figure page, and one figure page that does not exist."""
@@ -338,12 +349,17 @@ class Project:
         return path.read_text().splitlines() if path.exists() else []
 
     def products(self) -> dict[str, str]:
-        """Models, notebooks and results by path."""
+        """Models, notebooks and results by path; of records all but when and how long they were measured."""
         found = {}
         for path in sorted(self.build.rglob("*")):
             if path.is_file() and path.parent.name in ("models", "notebooks", "results", "html"):
-                found[str(path.relative_to(self.build))] = path.read_text()
+                found[str(path.relative_to(self.build))] = timeless(path.read_bytes().decode("latin-1"))
         return {path: text for path, text in found.items() if not path.endswith(".lock") and "/." not in path}
+
+
+def timeless(text: str) -> str:
+    """A record without its time, and without its seal, which holds it; any other text as it is."""
+    return re.sub(r'(?m)^ "(started|seconds|seal)": .*$', "", text)
 
 
 @pytest.fixture
@@ -387,8 +403,20 @@ def epochs(project: Project) -> dict[str, int]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> dict[str, str]:
-    """The products of an uninterrupted run."""
+def whole_project(tmp_path_factory) -> Project:
+    """The tiny project after an uninterrupted run; not to be changed."""
     project = Project(tmp_path_factory.mktemp("whole") / "a project")
     project.make()
-    return project.products()
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished(whole_project) -> dict[str, str]:
+    """The products of an uninterrupted run."""
+    return whole_project.products()
+
+
+@pytest.fixture
+def done(whole_project, tmp_path) -> Project:
+    """A copy of the tiny project after an uninterrupted run."""
+    return whole_project.copied(tmp_path / "a copy")

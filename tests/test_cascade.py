@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from toys import images, labels_of, linear, relu_network
+from toys import damages, images, labels_of, linear, relu_network
 
 from paperlib import cascade, evaluate
 from paperlib.cascade import Stage, worst_case
@@ -122,6 +122,13 @@ def test_an_interrupted_cascade_goes_on_with_the_same_numbers(tmp_path, monkeypa
     done = calls[0]
     again = worst_case(model, x, y, eps=EPS, cascade=SMALL, store=tmp_path, of="a")
     assert calls[0] == done and torch.equal(again.broken_by, expected.broken_by)
+    (part,) = tmp_path.iterdir()
+    for _ in damages(part):
+        done = calls[0]
+        healed = worst_case(model, x, y, eps=EPS, cascade=SMALL, store=tmp_path, of="a")
+        assert torch.equal(healed.broken_by, expected.broken_by) and healed.rounds == expected.rounds
+        assert calls[0] > done and len(list(tmp_path.iterdir())) == 1
+    done = calls[0]
     worst_case(model, x, y, eps=EPS, cascade=SMALL, store=tmp_path, of="b")
     assert calls[0] > done and len(list(tmp_path.iterdir())) == 2
 

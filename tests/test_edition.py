@@ -1,6 +1,7 @@
 """The published edition: what is added, what is refused, and whether the one in the repository is up to date."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from paperlib import attack, evaluate, files, intervals
+from paperlib import attack, evaluate, files, intervals, sealed
+from paperlib import record as records
 from press.__main__ import main
-from press.page import drawn, edition, site
+from press.page import drawn, edition, manifest, site
 from press.plan import experiments, settings
 from press.run import zoo
 from press.run.record import Run
@@ -43,8 +45,9 @@ def finished(tmp_path, monkeypatch):
 def test_a_finished_artifact_is_published_whole(finished):
     assert edition.publish() == ["fig06"]
     there = {str(path.relative_to(edition.edition_dir())) for path in edition.edition_dir().rglob("*") if path.is_file()}
-    assert there == {"results/fig06.json", "results/fig06.npz", "models/net.safetensors", "models/net.json"}
-    assert edition.stale() == []
+    assert there == {"results/fig06.json", "results/fig06.npz", "models/net.safetensors", "models/net.json", "MANIFEST.json"}
+    assert edition.stale() == [] and manifest.faults() == {}
+    assert manifest.listed().keys() == there - {"MANIFEST.json"}
 
 
 def test_the_published_book_is_made_in_a_folder_of_its_own(finished, tmp_path, monkeypatch, capsys):
@@ -60,7 +63,7 @@ def test_the_published_book_is_made_in_a_folder_of_its_own(finished, tmp_path, m
     drawn_notebook = {"metadata": {}, "nbformat": 4, "nbformat_minor": 5, "cells": []}
     monkeypatch.setattr(site.drawn, "draw", lambda cores: None)
     title = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# T"}
-    files.write_atomic(drawn.path_of("fig06"), json.dumps(drawn_notebook | {"cells": [title]}))
+    sealed.write_json(drawn.path_of("fig06"), drawn_notebook | {"cells": [title]})
     assert main(["published"]) == 0
     page = tmp_path / "build" / "published" / "html" / "index.html"
     assert capsys.readouterr().out == f"The published edition is at {page}\n" and page.is_file()
@@ -136,7 +139,7 @@ def test_of_other_seeds_the_cards_alone_are_published(finished, tmp_path):
     assert [path.name for path in (edition.edition_dir() / "models").iterdir()] == ["net--seed=1.json"]
     assert edition.stale() == []
     card = edition.edition_dir() / "models" / "net--seed=1.json"
-    card.write_text(json.dumps(json.loads(card.read_text()) | {"sha256": "0" * 64}))
+    sealed.write_json(card, sealed.read_json(card) | {"sha256": "0" * 64})
     assert edition.stale() == ["fig06: the checkpoint of net--seed=1 is another one"]
     card.unlink()
     assert edition.stale() == ["fig06: the card of net--seed=1 is missing"]
@@ -148,11 +151,11 @@ def test_a_search_that_chose_something_else_makes_the_edition_stale(finished):
     finished["searches"] = {"paper": {"net": settings}}
     result = {"name": "net", "profile": "paper", "settings": settings, "candidates": [row], "chosen": {"lr": 0.1}}
     path = edition.edition_dir() / "search" / "net.json"
-    files.write_atomic(path, json.dumps(result))
+    sealed.write_json(path, result)
     assert edition.stale() == ["search net: it chose lr = 0.1, and the recipe has 0.002"]
     finished["recipes"]["paper"]["net"]["lr"] = 0.1
     assert edition.stale() == []
-    files.write_atomic(path, json.dumps(result | {"settings": settings | {"n": 20}}))
+    sealed.write_json(path, result | {"settings": settings | {"n": 20}})
     assert edition.stale() == ["search net: its settings have changed"]
 
 
@@ -170,8 +173,92 @@ def test_runs_of_the_larger_size_are_held_against_their_own_recipes(finished, tm
 PUBLISHED = sorted((edition.edition_dir() / "results").glob("*.json"))
 
 
+# What happens to a file of the edition, and what is said of it.
+
+
+def change_a_number(path):
+    content = path.read_bytes()
+    assert b'"slope": 1.0' in content
+    path.write_bytes(content.replace(b'"slope": 1.0', b'"slope": 2.0'))
+    return f"{path.name} (damaged)"
+
+
+def flip(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
+    return f"{path.name} (damaged)"
+
+
+def cut(path):
+    # of JSON, more than its last newline
+    path.write_bytes(path.read_bytes()[:-3])
+    return f"{path.name} (damaged)"
+
+
+def lose(path):
+    path.unlink()
+    return f"{path.name} (lost)"
+
+
+def add(path):
+    path.with_name("x.json").write_text("{}")
+    return "x.json (not listed)"
+
+
+FILES = ("results/fig06.json", "results/fig06.npz", "models/net.json", "models/net.safetensors", "MANIFEST.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("results/fig06.json", change_a_number), ("models/net.json", add)]
+    + [(name, damage) for name in FILES for damage in (flip, cut, lose)],
+)
+def test_a_damaged_edition_is_named_and_neither_drawn_shown_nor_added_to(finished, name, damage, capsys):
+    edition.publish()
+    said = damage(edition.edition_dir() / name)
+    wanted = rf"^book/published is not what was published: (\w+/)?{re.escape(said)}; nothing is drawn from it before "
+    for command in (["published"], ["site", "--profile", "paper"], ["claims", "--profile", "paper"]):
+        assert main(command) == 2
+        assert re.match(wanted.replace("^", "^paperlib: "), capsys.readouterr().err), command
+    finished["artifacts"] = {}
+    with pytest.raises(edition.EditionError, match=wanted):
+        edition.publish()
+
+
+def test_what_was_lost_of_the_edition_is_published_again(finished):
+    edition.publish()
+    whole = {path: path.read_bytes() for path in edition.edition_dir().rglob("*.*")}
+    for name in FILES[:-1]:
+        (edition.edition_dir() / name).unlink()
+        edition.publish()
+        assert {path: path.read_bytes() for path in edition.edition_dir().rglob("*.*")} == whole
+
+
+@pytest.mark.parametrize("name", ["results/fig06.json", "results/fig06.npz", "models/net.json", "search/net.json"])
+def test_a_damaged_file_of_a_run_is_not_published(finished, tmp_path, name):
+    sealed.write_json(tmp_path / "build" / "paper" / "search" / "net.json", {"name": "net"})
+    path = tmp_path / "build" / "paper" / name
+    cut(path)
+    with pytest.raises(sealed.DamagedError, match=f"^{path} is "):
+        edition.publish()
+    assert not edition.edition_dir().exists()
+
+
 def test_the_edition_in_the_repository_is_up_to_date():
     assert edition.stale() == []
+
+
+def test_the_edition_in_the_repository_is_what_was_published():
+    assert manifest.faults() == {}
+    # each file tells by itself whether it is whole, or another one does
+    folder = edition.edition_dir()
+    for path in folder.rglob("*.json"):
+        sealed.read_json(path)
+    for path in (folder / "results").glob("*.json"):
+        records.content_of(path)
+    for path in (folder / "models").glob("*.safetensors"):
+        assert zoo.fault_of(path) is None
+    assert all(sealed.is_whole(path) for path in (folder / "oracle").glob("*.npy"))
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import batchnorm_network, images, labels_of, linear, relu_network
+from toys import batchnorm_network, damages, images, labels_of, linear, relu_network
 
 from paperlib import evaluate, intervals
 from paperlib.attack import bim, cw, fgsm, pgd
@@ -317,6 +317,12 @@ def test_an_interrupted_evaluation_goes_on_with_the_same_numbers(tmp_path, monke
     assert calls[0] == broken + 6 - 2 * ((broken - 1) // 2)
     run(store=tmp_path, of="a")
     assert calls[0] == broken + 6 - 2 * ((broken - 1) // 2) and len(list(tmp_path.iterdir())) == 1
+    (part,) = tmp_path.iterdir()
+    for _ in damages(part):
+        made = calls[0]
+        values_again, flags_again = run(store=tmp_path, of="a")
+        assert values_again == values and all(torch.equal(flags_again[key], flag) for key, flag in of.items())
+        assert calls[0] == made + 6 and len(list(tmp_path.iterdir())) == 1
     run(store=tmp_path, of="b")
     assert len(list(tmp_path.iterdir())) == 2
     # the same words, but a network that computes something else

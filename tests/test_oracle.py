@@ -4,7 +4,7 @@ import time
 
 import pytest
 import torch
-from toys import images, labels_of, relu_network
+from toys import damages, images, labels_of, relu_network
 
 from paperlib import oracle
 
@@ -44,6 +44,15 @@ def test_finished_chunks_are_kept_and_shared_by_longer_runs(standard, tmp_path):
     for changes in ({"eps": 0.2}, {"of": "b"}, {"seed": 1}):
         oracle.autoattack(model, x[:4], y[:4], **{"eps": 0.1, "store": tmp_path, "of": "a"} | changes)
     assert standard == [4, 4, 2, 4, 4, 4]
+
+
+def test_a_damaged_chunk_is_attacked_again(standard, tmp_path):
+    model, x, y = setting(8)
+    whole = oracle.autoattack(model, x, y, eps=0.1, chunk=4, store=tmp_path)
+    part = next(tmp_path.iterdir())
+    for k, _ in enumerate(damages(part), start=3):
+        assert torch.equal(oracle.autoattack(model, x, y, eps=0.1, chunk=4, store=tmp_path), whole)
+        assert standard == [4] * k and len(list(tmp_path.iterdir())) == 2
 
 
 def test_after_the_end_only_what_is_kept_is_told(standard, tmp_path, monkeypatch):

@@ -1,18 +1,19 @@
 """Staging and building the book: numbers come from files, a warning is an error, and a bad build replaces nothing."""
 
-import json
 import re
 from types import SimpleNamespace
 
 import pytest
 
-from paperlib import numbers
+from paperlib import numbers, sealed
+from paperlib import record as records
 from paperlib.files import write_atomic
 from press.page import cells as page_cells
-from press.page import drawn, figures, site, values
+from press.page import drawn, figures, manifest, site, values
 from press.page.columns import Columns
 from press.page.words import Words
 from press.plan import experiments, settings
+from press.run import inventory
 
 INTERVAL = {"mean": 98.4, "low": 97.91, "high": 98.8, "n": 450}
 
@@ -87,7 +88,9 @@ def test_the_pages_show_numbers_command_and_provenance(book_project):
         "data": {"name": "toy", "n": 3, "pixel_scale": 1}, "environment": {},
         "values": {"natural": {"clean": INTERVAL | {"mean": 99.0}}, "image": 7},
     }  # fmt: skip
-    (published / "fig01.json").write_text(json.dumps(record))
+    records.write(published / "fig01.json", record, {"grid": [[0.1], [0.1]]})
+    listed = inventory.hashes(published.parent, published.iterdir())
+    sealed.write_json(published.parent / "MANIFEST.json", {"files": listed})
     (book_project.root / "book" / "edition.md").write_text("# The edition\n")
     book_project.edit("book/_toc.yml", "    chapters:\n", "    chapters:\n      - file: edition\n")
     book_project.make()
@@ -170,8 +173,9 @@ def edition(tmp_path, monkeypatch):
     write_atomic(tmp_path / "book" / "paper_numbers.yml", "{}")
     for key in ("fig01", "fig02"):
         record = {"artifact": key, "models": {}, "values": {}, "data": {"name": "mnist"}, "profile": "paper"}
-        write_atomic(tmp_path / "book" / "published" / "results" / f"{key}.json", json.dumps(record))
-        write_atomic(drawn.path_of(key), json.dumps({"cells": content}))
+        records.write(tmp_path / "book" / "published" / "results" / f"{key}.json", record, {})
+        sealed.write_json(drawn.path_of(key), {"cells": content})
+    manifest.write()
 
 
 def test_the_editions_pictures_and_tables_stand_on_a_page_without_code(edition):

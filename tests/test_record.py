@@ -1,5 +1,6 @@
 """What a run wrote down comes back as it was, or is refused before anything is overwritten."""
 
+import errno
 import json
 import subprocess
 from types import SimpleNamespace
@@ -9,9 +10,11 @@ import pytest
 import torch
 from toys import linear, toy_dataset, toy_recipe
 
-from paperlib import provenance
+from paperlib import files, provenance, sealed
+from paperlib import record as records
+from paperlib.sealed import DamagedError
 from press.plan import experiments
-from press.run import record
+from press.run import record, steps
 
 
 @pytest.fixture(autouse=True)
@@ -35,15 +38,15 @@ VALUES = {"natural": {"clean": {"mean": 98.5, "low": 97.0, "high": 99.0, "n": 20
 def test_a_record_comes_back_as_it_was_written(tmp_path):
     written = run().write(VALUES, S=np.arange(6.0).reshape(2, 3), alpha=torch.ones(3))
     folder = tmp_path / "build" / "quick" / "results"
-    read = record.read(folder / "fig06.json")
+    read = records.content_of(folder / "fig06.json")
     assert read == written
     assert list(read) == [
         "artifact", "paper", "profile", "parameters", "data", "models", "seeds", "environment", "git_commit", "started",
-        "seconds", "values",
+        "seconds", "made_of", "values", "arrays_sha256",
     ]  # fmt: skip
     assert (read["artifact"], read["paper"], read["profile"]) == ("fig06", "Fig. 6", "quick")
     assert read["parameters"] == {"image": 3, "eps": [0.1, 0.2]} and read["seeds"] == {"plane": 7}
-    assert read["data"] == {"name": "stripes", "sha256": "0" * 64, "n": 20}
+    assert read["data"] == {"name": "stripes", "sha256": "0" * 64, "n": 20, "pixel_scale": 1}
     assert read["models"] == {"natural": {"name": "toy", "sha256": "a" * 64, "recipe": toy_recipe().to_dict()}}
     assert read["values"] == VALUES and read["seconds"] >= 0 and read["started"].endswith("+00:00")
     with np.load(folder / "fig06.npz") as arrays:
@@ -99,31 +102,67 @@ def test_numbers_of_numpy_may_be_parameters():
 def test_a_failed_write_leaves_the_former_files_whole(tmp_path, monkeypatch):
     run().write(VALUES, S=np.zeros(2))
     folder = tmp_path / "build" / "quick" / "results"
-    former = {name: (folder / name).read_bytes() for name in ("fig06.json", "fig06.npz")}
+    former = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def full(path, **_):
-        path.write_bytes(b"half")
-        raise OSError("no space left")
+    def full(stream):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(record.np, "savez_compressed", full)
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device: .*fig06.npz"):
         run().write(VALUES | {"word": "steep"}, S=np.ones(2))
-    assert {name: (folder / name).read_bytes() for name in former} == former
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == former
+
+
+def test_a_kill_between_arrays_and_record_leaves_nothing_that_is_taken_for_good(tmp_path, monkeypatch):
+    run().write(VALUES, S=np.zeros(2))
+    monkeypatch.setattr(sealed, "write_atomic", None)
+    with pytest.raises(TypeError):
+        run().write(VALUES | {"word": "steep"}, S=np.ones(2))
+    path = tmp_path / "build" / "quick" / "results" / "fig06.json"
+    assert not steps.is_measured(path, "")
+    monkeypatch.undo()
+    with pytest.raises(DamagedError, match="fig06.npz is lost, damaged or of another measurement than fig06.json$"):
+        records.read(path)
+
+
+def test_a_record_without_arrays_takes_none_that_lie_beside_it(tmp_path):
+    run(out=str(tmp_path)).write(VALUES)
+    np.savez(tmp_path / "fig06.npz", S=np.zeros(2))
+    assert records.read(tmp_path / "fig06.json").arrays == {}
+
+
+def a_number(content: bytes) -> bytes:
+    assert content.count(b"98.5") == 1
+    return content.replace(b"98.5", b"99.5")
+
+
+def a_bit(content: bytes) -> bytes:
+    return content[:-30] + bytes([content[-30] ^ 4]) + content[-29:]
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
-    [("{", "{path} is not a readable record ("), (None, "{path} is not a readable record ("),
-     ("[]", "{path} is not a record: it lacks artifact, models or values"),
-     ('{"artifact": "a", "values": {}}', "{path} is not a record: it lacks artifact, models or values")],
+    ("name", "change"),
+    [("fig06.json", a_number), ("fig06.json", a_bit), ("fig06.npz", a_bit), ("fig06.json", lambda content: content[:-9]),
+     ("fig06.npz", lambda content: content[:-9]), ("fig06.npz", None), ("fig06.json", None)],
 )  # fmt: skip
-def test_a_file_that_is_no_record_is_refused_with_its_name(tmp_path, content, sentence):
+def test_a_damaged_or_lost_record_is_refused_with_the_file_s_name(tmp_path, capsys, name, change):
+    run(out=str(tmp_path)).write(VALUES, made_of="code", S=np.arange(6.0))
+    assert steps.is_measured(tmp_path / "fig06.json", "code") and capsys.readouterr().out == ""
+    path = tmp_path / name
+    path.write_bytes(change(path.read_bytes())) if change else path.unlink()
+    with pytest.raises(DamagedError, match=f"^{path} "):
+        records.read(tmp_path / "fig06.json")
+    assert not steps.is_measured(tmp_path / "fig06.json", "code")
+    lost = change is None and name == "fig06.json"
+    assert capsys.readouterr().out.startswith("" if lost else f"{path} ")
+
+
+@pytest.mark.parametrize("content", [{}, {"artifact": "a", "values": {}}])
+def test_a_file_that_is_no_record_is_refused_with_its_name(tmp_path, content):
     path = tmp_path / "result.json"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(ValueError) as caught:
-        record.read(path)
-    assert str(caught.value).startswith(sentence.format(path=path))
+    sealed.write_json(path, content)
+    with pytest.raises(ValueError, match="result.json is not a record: it lacks artifact, models, values or arrays_sha256$"):
+        records.read(path)
 
 
 def git(folder, *words: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from toys import Quadratic, batchnorm_network, images, labels_of, linear, relu_network
+from toys import Quadratic, batchnorm_network, damages, images, labels_of, linear, relu_network
 
 from paperlib import surface
 from paperlib.attack import fgsm
@@ -152,6 +152,16 @@ def test_another_surface_has_a_file_of_its_own(tmp_path, changes):
     found = surface.surface(f, **moved, store=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     assert np.array_equal(found.values, surface.surface(f, **moved).values)
+
+
+def test_a_damaged_part_is_made_again(tmp_path):
+    x, u, v = plane()
+    f = surface.input_function(relu_network(), 1, decision)
+    arguments = {"origin": x, "u": u, "v": v, "alpha": ALPHA, "beta": BETA, "store": tmp_path}
+    whole = surface.surface(f, **arguments).values
+    (part,) = tmp_path.iterdir()
+    for _ in damages(part):
+        assert np.array_equal(surface.surface(f, **arguments).values, whole)
 
 
 # Parameter space.

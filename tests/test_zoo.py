@@ -1,6 +1,8 @@
 """A recipe and its checkpoint: trained once, loaded after, and refused by name when anything about it is wrong."""
 
+import errno
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 from toys import toy_recipe, write_archive
 
-from paperlib import data, files
-from paperlib.train import OutOfTime
+from paperlib import data, files, sealed
+from paperlib.sealed import DamagedError
+from paperlib.train import OutOfTime, load_state, save_state
 from press.plan import experiments
 from press.run import zoo
 from press.run.zoo import ZooError
@@ -66,9 +69,9 @@ def test_a_network_is_trained_once_and_loaded_after(house):
 
 def test_a_card_older_than_a_field_of_the_recipe_still_counts(house):
     house.get()
-    card = json.loads(house.card.read_text())
+    card = sealed.read_json(house.card)
     del card["recipe"]["keep"]
-    house.card.write_text(json.dumps(card))
+    sealed.write_json(house.card, card)
     house.get()
     assert len(house.trained) == 1
 
@@ -90,7 +93,7 @@ def test_a_network_with_a_source_follows_it(house, monkeypatch):
 
 def test_the_card_says_what_made_the_network(house):
     trained = house.get()
-    card = json.loads(house.card.read_text())
+    card = sealed.read_json(house.card)
     assert card == trained.card
     assert card["recipe"] == house.recipe.to_dict() and card["seed"] == 0 and card["name"] == "toy"
     assert card["data"] == {"name": "tiny", "sha256": trained.dataset.sha256, "n": 36}
@@ -160,16 +163,59 @@ def test_a_rebuild_keeps_the_old_checkpoint_even_if_it_is_interrupted(house):
     assert torch.equal(weights(zoo.load(aside).model), weights(old.model))
 
 
-def test_an_interrupted_rebuild_goes_on_when_it_is_asked_for_again(house):
-    house.get()
+def test_a_rebuild_begins_anew_and_goes_on_without_being_asked_for_again(house):
+    whole = weights(house.get().model)
     for _ in range(2):
         with pytest.raises(OutOfTime):
             house.get(rebuild=True, budget=1e-9)
-        state = house.state.read_bytes()
-    assert house.state.read_bytes() == state
-    assert torch.load(house.state, weights_only=True)["epoch"] == 1
-    first = torch.load(house.state, weights_only=True)["curve"][0]
-    assert house.get(rebuild=True).card["curve"][0] == first
+        first = load_state(house.state)
+        assert first["epoch"] == 1
+    seconds = first["curve"][0]["seconds"]
+    resumed = house.get()
+    assert resumed.card["curve"][0]["seconds"] == seconds and torch.equal(weights(resumed.model), whole)
+
+
+@pytest.mark.parametrize("length", [0, 1, 72, 5_000, -74, -1], ids=str)
+@pytest.mark.parametrize("rebuild", [True, False])
+def test_a_state_that_was_cut_is_begun_anew(house, capsys, length, rebuild):
+    whole = weights(house.get().model)
+    with pytest.raises(OutOfTime):
+        house.get(rebuild=True, budget=1e-9)
+    content = house.state.read_bytes()
+    assert len(content) > 5_000
+    house.state.write_bytes(content[:length])
+    assert torch.equal(weights(house.get(rebuild=rebuild).model), whole)
+    assert ("; the training begins anew" in capsys.readouterr().out) != rebuild
+
+
+def test_no_changed_bit_of_a_state_is_gone_on_from(house, capsys):
+    whole = weights(house.get().model)
+    with pytest.raises(OutOfTime):
+        house.get(rebuild=True, budget=1e-9)
+    content = house.state.read_bytes()
+    for k in range(250):
+        place = k * len(content) // 250
+        house.state.write_bytes(content[:place] + bytes([content[place] ^ 1 << k % 8]) + content[place + 1 :])
+        with pytest.raises(DamagedError, match="^.*toy.state.pt is damaged"):
+            load_state(house.state)
+    assert torch.equal(weights(house.get().model), whole)
+    sentence = f"{house.state} is damaged or older than seals: it does not end with the hash of its content; the training "
+    assert capsys.readouterr().out == f"{sentence}begins anew\n"
+
+
+def test_a_state_that_names_another_epoch_publishes_nothing(house):
+    whole = weights(house.get().model)
+    with pytest.raises(OutOfTime):
+        house.get(rebuild=True, budget=1e-9)
+    state = load_state(house.state) | {"epoch": 99}
+    # as somebody would write it, and as nobody should
+    torch.save(state, house.state)
+    assert torch.equal(weights(house.get().model), whole)
+    house.path.unlink(), house.card.unlink()
+    save_state(state, house.state)
+    with pytest.raises(ValueError, match="tells of 1 epochs and names 99; remove it$"):
+        house.get()
+    assert not house.path.exists()
 
 
 def test_lost_weights_are_trained_again(house):
@@ -178,90 +224,126 @@ def test_lost_weights_are_trained_again(house):
     assert torch.equal(weights(house.get().model), whole) and len(house.trained) == 2
 
 
-# Broken and foreign files. Each is refused with its name, stays as it is, and is made anew only when asked.
+# Damaged files: a sentence says so, what can be kept is set aside, and the network is trained again.
+
+NO_JSON = "is damaged or older than seals: it is no JSON with the hash of its content"
 
 
 def truncate(house):
     house.path.write_bytes(house.path.read_bytes()[:-100])
-    return f"{house.path} does not have the hash that its card names: truncated or foreign; use --rebuild"
+    return f"{house.path} is damaged: it does not have the hash that its card names"
 
 
 def flip(house):
     content = bytearray(house.path.read_bytes())
     content[-1] ^= 1
     house.path.write_bytes(content)
-    return f"{house.path} does not have the hash that its card names: truncated or foreign; use --rebuild"
+    return f"{house.path} is damaged: it does not have the hash that its card names"
+
+
+def change_a_number(house):
+    house.card.write_text(house.card.read_text().replace('"epochs": 2', '"epochs": 3'))
+    return f"{house.card} is damaged: its content does not have the hash that it names"
+
+
+def scribble(house):
+    house.card.write_text("{")
+    return f"{house.card} {NO_JSON}"
+
+
+def replace_card(house):
+    sealed.write_json(house.card, {"name": "toy"})
+    return f"{house.card} is not a card: it lacks recipe, sha256 or data"
+
+
+def write_as_before_seals(house):
+    house.card.write_text(json.dumps(sealed.read_json(house.card)))
+    return f"{house.card} {NO_JSON}"
+
+
+def lose_card(house):
+    house.card.unlink()
+    return f"{house.card} cannot be read (No such file or directory)"
+
+
+def lose_weights(house):
+    house.path.unlink()
+    return f"{house.path} is lost"
+
+
+DAMAGES = [truncate, flip, change_a_number, scribble, replace_card, write_as_before_seals, lose_card, lose_weights]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_checkpoint_is_trained_again_and_kept_aside(house, damage, capsys):
+    whole = weights(house.get().model)
+    sentence = damage(house)
+    with pytest.raises(ZooError, match=re.escape(f"{sentence}; fetch it again or train it anew with --rebuild")):
+        zoo.load(house.path)
+    left = house.path.read_bytes() if house.path.exists() else None
+    assert torch.equal(weights(house.get().model), whole) and len(house.trained) == 2
+    assert capsys.readouterr().out == f"{sentence}; toy is trained anew\n"
+    aside = [path.read_bytes() for path in house.models.glob("toy.????????.safetensors")]
+    assert aside == ([] if left is None else [left])
+    house.get()
+    assert len(house.trained) == 2 and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("content", [b"not a state", b"", None], ids=["noise", "nothing", "unsealed"])
+def test_what_is_no_state_is_replaced(house, content):
+    if content is None:
+        house.models.mkdir(parents=True)
+        torch.save({"epoch": 1}, house.state)
+    else:
+        files.write_atomic(house.state, content)
+    house.get()
+    assert house.names() == {"toy.safetensors", "toy.json"}
+
+
+# Forged files, whose hashes fit, are refused with their names, and made anew only when asked.
 
 
 def forge(house):
     """Weights of another network whose hash the card names."""
     save_file({"weight": torch.zeros(3)}, house.path)
-    card = json.loads(house.card.read_text())
-    house.card.write_text(json.dumps(card | {"sha256": files.file_hash(house.path)}))
+    sealed.write_json(house.card, sealed.read_json(house.card) | {"sha256": files.file_hash(house.path)})
     return f"{house.path} is not a checkpoint of its recipe (Error(s) in loading state_dict for Sequential:)"
 
 
 def fill(house):
     """Bytes that are no weights at all, hash and all."""
     house.path.write_bytes(b"not weights")
-    card = json.loads(house.card.read_text())
-    house.card.write_text(json.dumps(card | {"sha256": files.file_hash(house.path)}))
+    sealed.write_json(house.card, sealed.read_json(house.card) | {"sha256": files.file_hash(house.path)})
     return f"{house.path} is not a checkpoint of its recipe ("
 
 
-def scribble(house):
-    house.card.write_text("{")
-    return f"{house.card} is not a readable card ("
-
-
-def replace_card(house):
-    house.card.write_text('{"name": "toy"}')
-    return f"{house.card} is not a card: it lacks recipe, sha256 or data; use --rebuild"
-
-
-def lose_card(house):
-    house.card.unlink()
-    return f"{house.path} has no card toy.json: a foreign file; move it away or use --rebuild"
-
-
-def foreign_state(house):
-    house.path.unlink()
-    house.card.unlink()
-    house.state.write_bytes(b"not a state")
-    return f"{house.state} is not the state of a training; remove it or use --rebuild"
-
-
-def other_state(house):
-    house.path.unlink()
-    house.card.unlink()
-    torch.save({"epoch": 1}, house.state)
-    return f"{house.state} is not the state of a training; remove it or use --rebuild"
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [truncate, flip, forge, fill, scribble, replace_card, lose_card, foreign_state, other_state],
-    ids=lambda damage: damage.__name__,
-)
-def test_a_broken_or_foreign_file_is_refused_with_its_name_and_rebuilt_when_asked(house, damage):
+@pytest.mark.parametrize("damage", [forge, fill], ids=lambda damage: damage.__name__)
+def test_a_forged_file_is_refused_with_its_name_and_rebuilt_when_asked(house, damage):
     whole = weights(house.get().model)
     sentence = damage(house)
-    files = {path: path.read_bytes() for path in house.models.iterdir()}
+    before = {path: path.read_bytes() for path in house.models.iterdir()}
     with pytest.raises(ZooError) as caught:
         house.get()
     assert str(caught.value).startswith(sentence)
-    assert {path: path.read_bytes() for path in house.models.iterdir()} == files
-    assert len(house.trained) == 1
-    assert torch.equal(weights(house.get(rebuild=True).model), whole)
-    assert len(house.trained) == 2
-    assert torch.equal(weights(house.get().model), whole)
+    assert {path: path.read_bytes() for path in house.models.iterdir()} == before
+    assert torch.equal(weights(house.get(rebuild=True).model), whole) and len(house.trained) == 2
+
+
+def test_a_full_disk_leaves_no_half_checkpoint_and_says_which_file_did_not_fit(house, monkeypatch):
+    def full(stream):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device: .*toy.state.pt"):
+        house.get()
+    assert house.names() == set()
 
 
 def test_a_card_of_another_version_is_refused_with_its_name(house):
     house.get()
     card = json.loads(house.card.read_text())
     for recipe in (card["recipe"] | {"colour": 1}, {"data": "digits"}, card["recipe"] | {"width": 0}):
-        house.card.write_text(json.dumps(card | {"recipe": recipe}))
+        sealed.write_json(house.card, card | {"recipe": recipe})
         with pytest.raises(ZooError) as caught:
             zoo.load(house.path)
         assert str(caught.value).startswith(f"{house.card} holds no recipe of this version: ")

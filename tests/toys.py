@@ -1,5 +1,8 @@
 """Networks, images and data small enough that a test can say by hand what must come out."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -118,3 +121,15 @@ def write_archive(path, n: int = 40, **changes) -> dict[str, np.ndarray]:
     arrays = {key: array for key, array in (arrays | changes).items() if array is not None}
     np.savez(path, **arrays)
     return arrays
+
+
+def damages(path: Path) -> Iterator[None]:
+    """The file with one bit changed in each of its tenths, cut in half, without its last byte, empty, foreign: in turn."""
+    whole = path.read_bytes()
+    flipped = []
+    for k in range(10):
+        place = k * len(whole) // 10
+        flipped.append(whole[:place] + bytes([whole[place] ^ 1 << k % 8]) + whole[place + 1 :])
+    for content in (*flipped, whole[: len(whole) // 2], whole[:-1], b"", b"not an archive"):
+        path.write_bytes(content)
+        yield

@@ -2,15 +2,15 @@
 it takes.
 """
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from paperlib.files import replacing
+from paperlib import sealed
 
 
 class Pieces:
@@ -20,18 +20,14 @@ class Pieces:
         self.folder = None if store is None else Path(store) / of[:16]
 
     def kept(self, name: str, make: Callable[[], dict]) -> dict:
-        """What ``make`` returns, from the folder if it lies there; each file is written in one piece, a broken one anew."""
+        """What ``make`` returns, from the folder if it lies there whole; a damaged one is made anew."""
         path = None if self.folder is None else self.folder / f"{name}.npz"
-        if path is not None and path.is_file():
-            try:
-                with np.load(path, allow_pickle=False) as archive:
-                    return {key: archive[key] for key in archive.files}
-            except (ValueError, OSError, EOFError, KeyError, BadZipFile):
-                path.unlink()
+        if path is not None:
+            with contextlib.suppress(sealed.DamagedError):
+                return sealed.read_arrays(path)
         made = {key: np.asarray(value) for key, value in make().items()}
         if path is not None:
-            with replacing(path) as stream:
-                np.savez(stream, **made)
+            sealed.write_arrays(path, **made)
         return made
 
 

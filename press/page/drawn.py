@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from paperlib.files import file_hash, scratch, write_atomic
+from paperlib import sealed
+from paperlib.files import file_hash, scratch
 from paperlib.fingerprint import digest
+from press.page import manifest
 from press.page.findings import edition_dir
 from press.page.values import record_of
 from press.plan import experiments, templates
@@ -26,7 +28,11 @@ def path_of(key: str) -> Path:
 
 
 def draw(*, cores: int = 1) -> None:
-    """Draws every record of the edition that was not drawn by the same code already."""
+    """Draws every record of the edition that was not drawn by the same code already.
+
+    Raises EditionError, before anything is drawn, where the edition is damaged.
+    """
+    manifest.check()
     with places.lock(PLACE, "draw"), _drawing_only(), ThreadPoolExecutor(cores) as pool:
         # one after another: reading code in several threads at once fails in Python 3.11
         left = [(spec_of(path.stem), made_of) for path, made_of in _fingerprints() if not _is_drawn(path.stem, made_of)]
@@ -54,8 +60,8 @@ def _draw(spec: Artifact, made_of: str) -> None:
             shutil.copy(path, out)
         log = place / "logs" / f"{spec.key}.ipynb"
         notebooks.run_notebook(spec, out, log)
-        content = notebooks.cleaned(record_of(log), made_of)
-        write_atomic(path_of(spec.key), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        content = notebooks.cleaned(json.loads(log.read_text(encoding="utf-8")), made_of)
+        sealed.write_json(path_of(spec.key), content)
         log.unlink()
 
 

@@ -4,29 +4,31 @@
 runs on several machines merge, because each adds its own artifacts. Its pages are drawn from the records (``drawn``).
 """
 
-import json
 from pathlib import Path
 
+from paperlib import record as records
+from paperlib import sealed
 from paperlib.files import file_hash, write_atomic
-from paperlib.refusal import Refusal
+from press.page import manifest
 from press.page.findings import edition_dir
+from press.page.manifest import EditionError
 from press.plan import experiments
 from press.plan.searches import described
 from press.run import search, zoo
 
 PROFILE = "paper"
 LIMIT = 40 * 2**20
-
-class EditionError(Refusal):
-    """An edition that would be too large, belongs to another profile or recipe, or has no place to go; one sentence."""
+# how a file is read that tells by itself whether it is whole; of any other a record or card holds the hash
+SEALS = {".json": sealed.read_json, ".npy": sealed.read}
 
 
 def publish(profile: str = PROFILE) -> list[str]:
     """Add every finished artifact of the profile to the edition; returns their keys.
 
-    An artifact goes in whole: record, arrays and the checkpoints it used. Raises EditionError, before
-    anything is copied, for a profile that is no size of ``PROFILE``, for an artifact that ``reasons`` tells stale, and for
-    more than ``LIMIT`` bytes.
+    An artifact goes in whole: record, arrays and the checkpoints it used; the manifest lists them. Raises EditionError,
+    before anything is copied, for a profile that is no size of ``PROFILE``, for an artifact that ``reasons`` tells stale,
+    for more than ``LIMIT`` bytes, and where other files of the edition are damaged; DamagedError for a damaged file of the
+    run.
     """
     if experiments.column(profile) != PROFILE:
         allowed = ", ".join(name for name in experiments.profiles() if experiments.column(name) == PROFILE)
@@ -34,7 +36,7 @@ def publish(profile: str = PROFILE) -> list[str]:
     place = experiments.build_dir(profile)
     keys = [key for key in experiments.keys(profile) if (place / "results" / f"{key}.json").is_file()]
     for key in keys:
-        found = reasons(json.loads((place / "results" / f"{key}.json").read_text()), place)
+        found = reasons(records.content_of(place / "results" / f"{key}.json"), place)
         if found:
             raise EditionError(f"{key} cannot be published: {', '.join(found)}; execute it again")
     files = [file for key in keys for file in artifact_files(key, profile)]
@@ -46,8 +48,12 @@ def publish(profile: str = PROFILE) -> list[str]:
     size = sum(path.stat().st_size for path in [*new.values(), *kept])
     if size > LIMIT:
         raise EditionError(f"the edition would have {size / 2**20:.0f} MiB; allowed are {LIMIT / 2**20:.0f}")
+    for path in new.values():
+        SEALS.get(path.suffix, file_hash)(path)
+    manifest.check(besides={target.as_posix() for target in new})
     for target, source in new.items():
         write_atomic(edition_dir() / target, source.read_bytes())
+    manifest.write()
     return keys
 
 
@@ -59,7 +65,7 @@ def artifact_files(key: str, profile: str) -> list[tuple[Path, Path]]:
         path = place / "results" / f"{key}.{kind}"
         if path.is_file():
             found.append((path, Path("results") / path.name))
-    for model in json.loads((place / "results" / f"{key}.json").read_text())["models"].values():
+    for model in sealed.read_json(place / "results" / f"{key}.json")["models"].values():
         path = zoo.path_of(model["name"], profile)
         files = (path, path.with_suffix(".json")) if weighs(model["name"]) else (path.with_suffix(".json"),)
         found += [(file, Path("models") / file.name) for file in files]
@@ -75,9 +81,9 @@ def stale() -> list[str]:
     """One sentence for each artifact or search of the edition that ``experiments.yml`` or its template has left behind."""
     found = []
     for path in sorted((edition_dir() / "results").glob("*.json")):
-        found += [f"{path.stem}: {reason}" for reason in reasons(json.loads(path.read_text()))]
+        found += [f"{path.stem}: {reason}" for reason in reasons(sealed.read_json(path))]
     for path in sorted((edition_dir() / "search").glob("*.json")):
-        found += [f"search {path.stem}: {reason}" for reason in search_reasons(json.loads(path.read_text()))]
+        found += [f"search {path.stem}: {reason}" for reason in search_reasons(sealed.read_json(path))]
     return found
 
 

@@ -7,14 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from paperlib import files, fingerprint
+from paperlib import files, fingerprint, sealed
 from press.page import drawn, vocabulary
 from press.page.figures import stage_figure
 from press.page.template import BookError, filled
 from press.page.values import Numbers, executed
 from press.plan import experiments, settings
 from press.plan.experiments import build_dir
-from press.run import places
+from press.run import inventory, places
+
+# what the pages were made of, beside them
+MADE_OF = ".made_of"
 
 
 def stage(profile: str, target: Path, *, alone: bool = False) -> None:
@@ -86,13 +89,19 @@ def build(profile: str, *, alone: bool = False) -> Path:
         drawn.draw(cores=places.available_cores())
         stage(profile, place / "source", alone=alone)
         made_of = _source_digest(place / "source")
-        built = place / "html" / ".made_of"
-        if not (built.is_file() and built.read_text() == made_of):
+        if not _is_built(place / "html", made_of):
             with files.scratch(place / "tmp", "html") as folder:
                 _run_jupyter_book(place / "source", folder, place / "logs" / "jupyter-book.log")
-                (folder / "_build" / "html" / ".made_of").write_text(made_of)
-                _replace_folder(folder / "_build" / "html", place / "html")
+                html = folder / "_build" / "html"
+                sealed.write_json(html / MADE_OF, {"made_of": made_of, "files": inventory.hashes(html, html.rglob("*"))})
+                _replace_folder(html, place / "html")
     return place / "html" / "index.html"
+
+
+def _is_built(html: Path, made_of: str) -> bool:
+    """Whether these pages were made of the same, and are whole."""
+    pages = places.whole(sealed.read_json, html / MADE_OF)
+    return pages is not None and pages["made_of"] == made_of and not inventory.faults(html, pages["files"])
 
 
 def _source_digest(source: Path) -> str:
@@ -112,9 +121,16 @@ def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:
     log.write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).replace(f"{source}{os.sep}", "")
-        warnings = list(dict.fromkeys(re.findall(r"(?m)^.*(?:WARNING|ERROR): .*$", plain)))
-        quoted = "; ".join(warnings[:10]) or "no warning was printed"
-        raise BookError(f"the book has {len(warnings)} warnings, which count as errors: {quoted}; read {log}")
+        raise BookError(f"{_why(plain)}; read {places.short_path(log)}")
+
+
+def _why(said: str) -> str:
+    """Why Jupyter Book failed: its warnings, else the first error of a traceback, else its last line."""
+    warnings = list(dict.fromkeys(re.findall(r"(?m)^.*(?:WARNING|ERROR): .*$", said)))
+    if warnings:
+        return f"the book has {len(warnings)} warnings, which count as errors: {'; '.join(warnings[:10])}"
+    lines = [*re.findall(r"(?m)^\w+(?:Error|Exception): .*$", said), *said.strip().splitlines()[-1:], "it said nothing"]
+    return f"Jupyter Book failed: {lines[0].strip()}"
 
 
 def setup(app) -> dict[str, object]:

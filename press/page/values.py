@@ -1,12 +1,11 @@
 """The three columns of the book: the paper's numbers, the published edition's and this run's."""
 
 import hashlib
-import json
 from pathlib import Path
 
-from paperlib import names
+from paperlib import names, sealed
 from paperlib.numbers import formatted, leaf_at
-from press.page import findings
+from press.page import findings, manifest
 from press.plan import experiments, settings
 from press.plan.experiments import build_dir
 from press.plan.settings import ExperimentError, text_keys
@@ -18,10 +17,12 @@ UNSTATED = "not stated"
 class Numbers:
     """The three columns of the book: the paper's numbers, the published edition's and this run's.
 
-    ``alone``: the book is of the edition itself, and there is no other run to set beside it.
+    ``alone``: the book is of the edition itself, and there is no other run to set beside it. Raises EditionError where the
+    edition is damaged.
     """
 
     def __init__(self, profile: str, *, alone: bool = False):
+        manifest.check()
         self.profile, self.alone = profile, alone
         self.edition = _values(findings.edition_dir() / "results", list(experiments.load()["artifacts"]))
         here = findings.edition_dir() if alone else build_dir(profile)
@@ -122,8 +123,8 @@ def _values(folder: Path, keys: list[str]) -> dict[str, dict]:
 
 
 def record_of(path: Path) -> dict:
-    """A record, card or notebook as it is written."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """A record or notebook as it is written. Raises DamagedError, naming the file, for one that is damaged."""
+    return sealed.read_json(path)
 
 
 def _found(values: dict, artifact: str, keys: tuple, absent: str) -> str:

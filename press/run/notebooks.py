@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
+from paperlib import sealed
 from paperlib.files import made, write_atomic
 from press.plan import settings, templates
 from press.plan.experiments import Artifact
-from press.run.places import StepError, short_path
+from press.run.places import StepError, short_path, whole
 
 
 @lru_cache(maxsize=64)
@@ -30,10 +31,9 @@ def notebook_source(notebook: str) -> str:
 
 
 def notebook_made_of(notebook: Path) -> str | None:
-    """What an executed notebook says it was made of."""
-    if not notebook.is_file():
-        return None
-    return json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("paperlib", {}).get("made_of")
+    """What an executed notebook says it was made of; None where it is lost or damaged."""
+    content = whole(sealed.read_json, notebook)
+    return content and content["metadata"].get("paperlib", {}).get("made_of")
 
 
 def run_notebook(spec: Artifact, out: Path, log: Path) -> None:
@@ -47,8 +47,7 @@ def run_notebook(spec: Artifact, out: Path, log: Path) -> None:
     template = templates.notebook_path(spec.notebook)
     run = partial(
         papermill.execute_notebook,
-        str(template),
-        str(log),
+        *map(_literal, (template, log)),
         parameters={**spec.injected, "out": str(out)},
         kernel_name="python3",
         cwd=str(settings.ROOT),
@@ -59,6 +58,11 @@ def run_notebook(spec: Artifact, out: Path, log: Path) -> None:
     except papermill.PapermillExecutionError as error:
         fault = f"{error.ename}: {error.evalue}".splitlines()[0]
         raise StepError(f"{spec.key} failed in notebooks/{template.name}: {fault}; read {short_path(log)}") from error
+
+
+def _literal(path: Path) -> str:
+    """A path for papermill, which would fill in what stands in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def started(run: Callable[[], object], attempts: int = 3) -> object:
@@ -78,11 +82,11 @@ def publish_notebook(spec: Artifact, out: Path, log: Path, results: Path, target
     if not (out / f"{spec.key}.json").is_file():
         raise StepError(f"{spec.key} failed: notebooks/{spec.notebook}.ipynb wrote no {spec.key}.json into the folder out")
     content = cleaned(json.loads(log.read_text(encoding="utf-8")), made_of)
-    # copied, for the results' folder may be on another disk
-    for path in sorted(out.iterdir()):
+    # copied, for the results' folder may be on another disk; the record behind its arrays, of which it names the hash
+    for path in sorted(out.iterdir(), reverse=True):
         write_atomic(results / path.name, path.read_bytes())
     # last: the notebook's fingerprint is what declares the step done
-    write_atomic(target, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    sealed.write_json(target, content)
     log.unlink()
 
 

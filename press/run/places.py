@@ -2,12 +2,13 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from paperlib.refusal import Refusal
+from paperlib.sealed import DamagedError
 from press.plan import settings
 from press.plan.experiments import build_dir
 
@@ -17,7 +18,7 @@ class StepError(Refusal):
 
 
 def stamp(profile: str, step: str, name: str) -> Path:
-    """The file that says that a step is done; what it holds changes when the step's product does."""
+    """The file that says that a step is done: what it was asked for, and the hashes of its products."""
     return build_dir(profile) / "done" / step / name
 
 
@@ -38,11 +39,39 @@ def lock(profile: str, name: str) -> Iterator[None]:
         held.release()
 
 
+def whole(read: Callable[[Path], dict], path: Path) -> dict | None:
+    """What ``read`` finds in a file that was made here; None where it is lost, or damaged, which a line says."""
+    try:
+        return read(path)
+    except DamagedError as error:
+        if path.exists():
+            say(f"{error}; it is made again")
+        return None
+
+
+def check_idle() -> None:
+    """Raises StepError where a living process works in the folder ``build``."""
+    held = [path for path in sorted((settings.ROOT / "build").glob("*/*/*.lock")) if _is_held(path)]
+    if held:
+        names = ", ".join(f"{path.parents[1].name}: {path.stem}" for path in held)
+        raise StepError(f"a run is at work in {short_path(settings.ROOT / 'build')} ({names}); wait for its end or stop it")
+
+
+def _is_held(path: Path) -> bool:
+    attempt = FileLock(path)
+    try:
+        attempt.acquire(timeout=0)
+    except Timeout:
+        return True
+    attempt.release()
+    return False
+
+
 def settle_environment() -> None:
     """What the steps find in their environment: absolute folders, because they run in another one, and huge pages."""
     for name in ("PAPERLIB_DATA", "PAPERLIB_BUILD"):
         if os.environ.get(name):
-            os.environ[name] = str(Path(os.environ[name]).expanduser().absolute())
+            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
     # glibc reads this when a process starts; training on a processor is a tenth to a quarter quicker, others ignore it
     os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 

@@ -1,13 +1,10 @@
 """Writing down what a run found: ``result.json`` with its provenance, and the arrays behind a figure."""
 
-import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
-from paperlib.files import replacing, write_atomic
+from paperlib import record as records
 from paperlib.provenance import environment, git_commit, plain
 from press.plan import experiments
 
@@ -54,13 +51,4 @@ class Run:
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - self._clock, 2), "made_of": made_of, "values": plain(values),
         }  # fmt: skip
-        text = json.dumps(record, indent=1, allow_nan=False) + "\n"  # before anything is written: it may refuse
-        beside = self.folder / f"{self.artifact}.npz"
-        if arrays:
-            with replacing(beside) as stream:
-                np.savez_compressed(stream, **{name: np.asarray(array) for name, array in arrays.items()})
-        else:
-            beside.unlink(missing_ok=True)
-        # last: it says that the measurement is whole
-        write_atomic(self.folder / f"{self.artifact}.json", text)
-        return record
+        return records.write(self.folder / f"{self.artifact}.json", record, arrays)

@@ -4,12 +4,11 @@ The rule: among the candidates whose clean accuracy is within ``slack`` points o
 best worst case over PGD on cross-entropy and on the margin, at the table's middle eps. The test set is never used.
 """
 
-import json
 from pathlib import Path
 
 import torch
 
-from paperlib import files
+from paperlib import sealed
 from paperlib.cascade import worst_case
 from paperlib.evaluate import correct, survivors
 from paperlib.fingerprint import code_of
@@ -97,7 +96,7 @@ def kept(name: str, profile: str) -> dict:
     published = settings.ROOT / "book" / "published" / "search" / f"{name}.json"
     for path in (path_of(name, profile), published):
         if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
+            return sealed.read_json(path)
     raise settings.ExperimentError(f"search {name} ({profile}) has no result yet; allowed is one that was made")
 
 
@@ -111,7 +110,7 @@ def _trial(name: str, found: dict, candidate: dict) -> str:
 
 def write(result: dict, path: Path) -> Path:
     """The search as JSON, in one piece; returns ``path``."""
-    files.write_atomic(path, json.dumps(result, indent=1) + "\n")
+    sealed.write_json(path, result)
     return path
 
 

@@ -5,9 +5,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from paperlib import fingerprint
+from paperlib import fingerprint, sealed
 from paperlib import record as records
-from paperlib.files import write_atomic
 from paperlib.record import Record
 from press.plan import experiments, settings, templates
 from press.run import steps
@@ -69,8 +68,8 @@ def _measure(spec: experiments.Artifact, folder: Path, made_of: str) -> None:
 def _lay_flags(folder: Path) -> None:
     """What AutoAttack has found for the published edition, hours of work in a few bytes, where a run looks for it."""
     for path in (settings.ROOT / "book" / "published" / "oracle").glob("autoattack-*.npy"):
-        if not (folder / path.name).is_file():
-            write_atomic(folder / path.name, path.read_bytes())
+        if not sealed.is_whole(folder / path.name):
+            sealed.write(folder / path.name, sealed.read(path))
 
 
 def _drawn(spec: experiments.Artifact) -> dict[str, object]:

@@ -5,37 +5,49 @@ nothing finished is done again and nothing stale is kept. Steps hold a file lock
 when the process dies, and publish by renaming, so that no half-written file is ever taken for a result.
 """
 
-import json
 import shutil
 import time
+from functools import lru_cache
 from pathlib import Path
 
-from paperlib import fingerprint
+from paperlib import fingerprint, sealed
+from paperlib import record as records
 from paperlib.files import archive_path, file_hash, scratch, write_atomic
 from paperlib.fingerprint import code_digest, digest, module_paths
 from press.plan import experiments, settings, templates
 from press.plan.experiments import Artifact, build_dir
 from press.run.notebooks import notebook_cells, notebook_made_of, notebook_source, publish_notebook, run_notebook
-from press.run.places import StepError, lock, say, stamp
+from press.run.places import StepError, lock, say, whole
 
 
 def data(name: str, profile: str) -> dict[str, object]:
     """Makes sure that a data set is at hand; returns its name, sha256, number of images in each split, and ``archive``.
 
-    It is loaded when it never was, or when its archive is another file than then. Raises what ``paperlib.data.load`` raises.
+    It is loaded when it never was, or when its archive is another one than then. Raises what ``paperlib.data.load`` raises.
     """
-    step = data_key(name)
-    path = stamp(profile, "data", step)
-    with lock(profile, f"data-{step}"):
-        found, source = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None, archive(name)
-        if found is None or found.get("archive") != source:
+    path = data_file(name, profile)
+    with lock(profile, f"data-{path.stem}"):
+        found = whole(sealed.read_json, path)
+        if found is None or found["archive"] != archive(name):
             from paperlib.data import load
 
             dataset = load(name)
             sizes = {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
-            found = {"name": name, "sha256": dataset.sha256, "n": sizes, "archive": source}
-            write_atomic(path, json.dumps(found, indent=1))
+            # only now, for it may have been downloaded
+            found = {"name": name, "sha256": dataset.sha256, "n": sizes, "archive": archive(name)}
+            sealed.write_json(path, found)
     return found
+
+
+def is_loaded(name: str, profile: str) -> bool:
+    """Whether a data set was at hand, and its archive still is the same."""
+    path = data_file(name, profile)
+    return path.is_file() and sealed.read_json(path)["archive"] == archive(name)
+
+
+def data_file(name: str, profile: str) -> Path:
+    """What is written down of a data set."""
+    return build_dir(profile) / "data" / f"{data_key(name)}.json"
 
 
 def data_key(name: str) -> str:
@@ -43,12 +55,19 @@ def data_key(name: str) -> str:
     return f"{Path(name).stem}-{digest(name)[:8]}.npz" if name.endswith(".npz") else Path(name).name
 
 
-def archive(name: str) -> dict[str, object] | None:
-    """Path, size and time of the archive that a data set is read from; None for one that is embedded or downloaded."""
+def archive(name: str) -> str | None:
+    """The hash of the archive that a data set is read from; None for one that is embedded or not downloaded yet."""
     path = archive_path(name).resolve()
     if not path.is_file():
         return None
-    return {"path": str(path), "size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
+    found = path.stat()
+    return _archive_hash(path, found.st_ino, found.st_size, found.st_ctime_ns)
+
+
+@lru_cache(maxsize=8)
+def _archive_hash(path: Path, *_version: int) -> str:
+    # read once a process, unless something touches it: archives are large
+    return file_hash(path)
 
 
 def train(
@@ -77,7 +96,8 @@ def train(
         made_of = digest(data(data_of(name, profile), profile)["sha256"], code, *against)
         # written before the first of the model's files, so that whatever lies there was made of this
         marker = path.with_name(f"{name}.made_of")
-        if marker.is_file() and marker.read_text() != made_of:
+        if marker.is_file() and marker.read_bytes() != made_of.encode():
+            say(f"{name} was not made by this code of these data, or {marker.name} is damaged; it is trained anew")
             zoo.retire(path)
         write_atomic(marker, made_of)
         zoo.get(name, profile, budget=budget, rebuild=rebuild, device=device)
@@ -95,7 +115,7 @@ def _unpacked(name: str, profile: str) -> bool:
     if not held.is_file() or not held.with_suffix(".json").is_file() or sources(name, profile):
         return False
     marker, mark = path.with_name(f"{name}.made_of"), "published"
-    if path.is_file() and (not marker.is_file() or marker.read_text() != mark):
+    if path.is_file() and (not marker.is_file() or marker.read_bytes() != mark.encode()):
         return False
     sha256 = data(data_of(name, profile), profile)["sha256"]
     if not zoo.is_finished(held, experiments.recipe(profile, name), sha256, None):
@@ -164,10 +184,11 @@ def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
     with lock(spec.profile, f"execute-{name}"):
         record, measured_of = results / f"{spec.key}.json", measurement(spec)
         made_of = drawing(spec, measured_of)
-        if not (notebook_made_of(target) == made_of and is_measured(record, measured_of)):
+        drawn, measured = notebook_made_of(target) == made_of, is_measured(record, measured_of)
+        if not (drawn and measured):
             log = place / "logs" / f"{name}.ipynb"
             with scratch(place / "tmp", name) as out:
-                if is_measured(record, measured_of):
+                if measured:
                     _copy_record(record, out)
                 run_notebook(spec, out, log)
                 publish_notebook(spec, out, log, results, target, made_of)
@@ -185,6 +206,18 @@ def measurement(spec: Artifact) -> str:
     parameters = templates.notebook_parameters(spec.notebook) | spec.parameters
     taken = {name: parameters[name] for name in fingerprint.keywords(module, "measure") if name in parameters}
     return digest(spec.notebook, taken, _inputs(spec), fingerprint.code_of(module))
+
+
+def asked(step: str, name: str, profile: str) -> str:
+    """What a step is asked to make and by which code, as a hash; what it makes it of, the steps before it have made."""
+    if step == "data":
+        return digest(name)
+    if step == "train":
+        recipes = [experiments.recipe_settings(profile, each) for each in (name, *sources(name, profile))]
+        return digest(recipes, code_digest(module_paths("import paperlib.train")))
+    spec = experiments.artifact(profile, name)
+    cells, stated = notebook_cells(spec.notebook), experiments.stated(name)
+    return digest(spec.injected, cells, stated, code_digest(code_paths(spec.notebook)))
 
 
 def _inputs(spec: Artifact) -> dict[str, list[str]]:
@@ -211,11 +244,9 @@ def code_paths(notebook: str) -> list[Path]:
 
 
 def is_measured(record: Path, made_of: str) -> bool:
-    """Whether a record of this measurement lies there."""
-    try:
-        return json.loads(record.read_text(encoding="utf-8")).get("made_of", "") == made_of
-    except (OSError, ValueError, AttributeError):
-        return False
+    """Whether a record of this measurement lies there, whole and with its arrays."""
+    content = whole(records.content_of, record)
+    return content is not None and content.get("made_of", "") == made_of
 
 
 def _copy_record(record: Path, folder: Path) -> None:
@@ -240,7 +271,7 @@ def figure(key: str, profile: str, overrides: dict[str, object]) -> Path:
 def _save_pictures(notebook: Path) -> None:
     import base64
 
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    cells = sealed.read_json(notebook)["cells"]
     outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
     pictures = [output["image/png"] for output in outputs if "image/png" in output]
     for number, picture in enumerate(pictures, start=1):

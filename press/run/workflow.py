@@ -1,24 +1,31 @@
 """The whole book: which steps there are, what is left of them, and Snakemake, which runs them."""
 
 import contextlib
-import hashlib
+import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from paperlib.files import made, scratch, write_atomic
+from paperlib import fingerprint, sealed
+from paperlib.files import made, scratch
 from press.plan import check, experiments, settings
 from press.plan.experiments import build_dir
+from press.run import inventory, steps
 from press.run.places import StepError, available_cores, lock, say, short_path, stamp
-from press.run.steps import data_key, data_of, weights
+from press.run.steps import data_key, data_of
+
+# of every stamp: in 2001, before whatever a run makes
+DATE = 1_000_000_000
 
 
 def all_steps(profile: str) -> list[tuple[str, str]]:
     """All steps of a profile, (step, name), the book itself last."""
     names = experiments.models(profile)
+    against = [source for name in names for source in steps.sources(name, profile)]
     return [
         *(("data", name) for name in data_sets(profile)),
-        *(("train", name) for name in names),
+        *(("train", name) for name in dict.fromkeys([*against, *names])),
         *(("execute", key) for key in experiments.keys(profile)),
         ("book", "html"),
     ]
@@ -35,7 +42,8 @@ def data_step(name: str, profile: str) -> str:
 
 
 def book_sources() -> list[Path]:
-    """The files that the book is made of besides executed notebooks: chapters, settings, and code for its API page."""
+    """The files that the book is made of besides executed notebooks: chapters, the published edition, settings, and code for
+    its API page."""
     folders = [(settings.ROOT / "book", "*"), (settings.ROOT / "paperlib", "*.py"), (settings.ROOT / "press", "*.py")]
     files = [path for folder, pattern in folders for path in folder.rglob(pattern) if path.is_file()]
     return sorted([*files, settings.ROOT / "_config.yml", settings.ROOT / "experiments.yml"])
@@ -45,28 +53,60 @@ def make_book(profile: str, *, cores: int | None = None) -> Path:
     """Trains, executes and builds whatever is missing or changed; returns the book's first page."""
     check.check(profile)
     with lock(profile, "book"):
-        _forget_lost_products(profile)
-        began = time.time()
         if _snakemake(profile, cores or available_cores()):
-            raise StepError(_failures(profile, began))
+            raise StepError(_failures(profile))
     return build_dir(profile) / "html" / "index.html"
 
 
-def product(profile: str, step: str, name: str) -> Path:
-    """The file without which a step is not done."""
+def products(profile: str, step: str, name: str) -> list[Path]:
+    """The files that a step makes, as far as they are there."""
     place = build_dir(profile)
-    return {
-        "data": stamp(profile, "data", name),
-        "train": weights(name, profile),
-        "execute": place / "notebooks" / f"{name}.ipynb",
-        "book": place / "html" / "index.html",
-    }[step]
+    named = {
+        "data": (f"data/{name}.json",),
+        "train": (f"models/{name}.safetensors", f"models/{name}.json", f"models/{name}.made_of"),
+        "execute": (f"notebooks/{name}.ipynb", f"results/{name}.json", f"results/{name}.npz"),
+    }
+    paths = [place / path for path in named[step]] if step in named else (place / "html").rglob("*")
+    return [path for path in paths if path.is_file()]
 
 
-def _forget_lost_products(profile: str) -> None:
+def asked(profile: str, step: str, name: str) -> str:
+    """What a step is made of besides what the steps before it make, as a hash of contents: no file's date counts."""
+    if step == "book":
+        return fingerprint.digest(inventory.hashes(settings.ROOT, book_sources()))
+    return steps.asked(step, name, profile)
+
+
+def faults(profile: str, step: str, name: str) -> dict[str, str] | None:
+    """What is lost or damaged of a step's products, by path; None for a step that was never done, or has no whole stamp."""
+    try:
+        return inventory.faults(build_dir(profile), sealed.read_json(stamp(profile, step, name))["files"])
+    except sealed.DamagedError:
+        return None
+
+
+def is_done(profile: str, step: str, name: str) -> bool:
+    """Whether a step's products are those that were made, of the same as would be used now."""
+    if faults(profile, step, name) != {}:
+        return False
+    if step == "data" and not steps.is_loaded(data_sets(profile)[name], profile):
+        return False
+    return sealed.read_json(stamp(profile, step, name))["asked"] == asked(profile, step, name)
+
+
+def forget(profile: str) -> None:
+    """Removes the stamps of steps that are not done; the others get one date in common, for Snakemake compares dates."""
     for step, name in all_steps(profile):
-        if not product(profile, step, name).is_file():
+        if is_done(profile, step, name):
+            os.utime(stamp(profile, step, name), (DATE, DATE))
+        else:
             stamp(profile, step, name).unlink(missing_ok=True)
+            log_of(profile, step, name).unlink(missing_ok=True)
+
+
+def log_of(profile: str, step: str, name: str) -> Path:
+    """What a step says on standard error."""
+    return build_dir(profile) / "logs" / f"{step}-{name}.log"
 
 
 def _snakemake(profile: str, cores: int) -> int:
@@ -92,35 +132,33 @@ def _snakemake(profile: str, cores: int) -> int:
     return 0
 
 
-def _failures(profile: str, began: float) -> str:
-    lines = []
-    for step, name in all_steps(profile):
-        log = build_dir(profile) / "logs" / f"{step}-{name}.log"
-        if log.is_file() and log.stat().st_mtime >= began and not stamp(profile, step, name).is_file():
-            lines.append(f"  {step} {name}: {_last_words(log)}")
+def _failures(profile: str) -> str:
+    """What failed, why, and where to read on: of the steps that began, for the log of any other was forgotten."""
+    logs = {each: log_of(profile, *each) for each in all_steps(profile) if not stamp(profile, *each).is_file()}
+    lines = [f"  {step} {name}: {_last_words(log)}" for (step, name), log in logs.items() if log.is_file()]
     if not lines:
         return f"the book is not finished; read {short_path(build_dir(profile) / 'logs' / 'snakemake.log')}"
     return "the book is not finished; run make book again once this is settled:\n" + "\n".join(lines)
 
 
 def _last_words(log: Path) -> str:
-    """Why a step failed: its own sentence, else the last line of a traceback, else that it was stopped."""
+    """Why a step failed: its own sentence, else the last line of a traceback, else that it was stopped; and the log."""
     text = log.read_text(encoding="utf-8", errors="replace").rstrip()
     said = re.findall(r"(?ms)^paperlib: (.*)\Z", text)
-    if said:
-        return said[-1]
-    why = text.splitlines()[-1] if "Traceback" in text else "stopped before it was done"
+    why = said[-1] if said else text.splitlines()[-1] if "Traceback" in text else "stopped before it was done"
     return f"{why}; read {short_path(log)}"
 
 
-def finish(step: str, name: str, profile: str, path: Path, began: float) -> None:
-    """Stamps a step with the hash of its product and says how far the run is."""
-    write_atomic(stamp(profile, step, name), hashlib.sha256(path.read_bytes()).hexdigest())
-    announce(step, name, profile, began)
-
-
-def announce(step: str, name: str, profile: str, began: float) -> None:
-    """One line that says which step is done, its seconds, and how far the run is."""
+@contextlib.contextmanager
+def stamped(step: str, name: str, profile: str, *, wanted: bool = True) -> Iterator[None]:
+    """Stamps a step as done once the block ends well: what it was asked for when it began, and its products' hashes."""
+    if not wanted:
+        yield
+        return
+    began, at_first = time.time(), asked(profile, step, name)
+    yield
+    files = inventory.hashes(build_dir(profile), products(profile, step, name))
+    sealed.write_json(stamp(profile, step, name), {"asked": at_first, "files": files})
     everything = all_steps(profile)
     done = sum(stamp(profile, *each).is_file() for each in everything)
     say(f"[{done:2}/{len(everything)}] {step} {name} ({time.time() - began:.0f} s)")

@@ -4,25 +4,23 @@ A checkpoint is ``<name>.safetensors`` and its card ``<name>.json`` (recipe, dat
 the weights' hash). Training runs under a file lock, so that two processes never train the same network at once.
 """
 
-import json
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from filelock import FileLock
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
-from paperlib import data, provenance
-from paperlib.files import file_hash
+from paperlib import data, provenance, sealed
+from paperlib.files import file_hash, write_atomic
 from paperlib.recipe import Recipe
 from paperlib.refusal import Refusal
-from paperlib.train import Trained, fit, untrained
+from paperlib.train import Trained, fit, load_state, untrained
 from press.plan import experiments
+from press.run.places import say
 
 
 class ZooError(Refusal):
-    """A checkpoint that is truncated, foreign or does not fit its card; the message names the file."""
+    """A checkpoint that is lost, damaged, foreign or of another recipe than its card; the message names the file."""
 
 
 def path_of(name: str, profile: str) -> Path:
@@ -36,10 +34,9 @@ def get(
 ) -> Trained:  # fmt: skip
     """The network that ``experiments.yml`` calls ``name`` in ``profile``: loaded, resumed or trained.
 
-    A checkpoint of another recipe, source or other data is set aside, not overwritten, and so is any with ``rebuild``, which
-    itself goes on where it was interrupted; a broken one raises ZooError without it. A source that is not there, and
-    weights that are lost, are trained first, a source outside the budget.
-    Raises OutOfTime when ``budget`` seconds are spent first.
+    A checkpoint that is damaged or of another recipe, source or other data is set aside, not overwritten, and trained anew;
+    so is whatever lies there with ``rebuild``. A source that is not there, and weights that are lost, are trained first, a
+    source outside the budget. Raises OutOfTime when ``budget`` seconds are spent first.
     """
     recipe = experiments.recipe(profile, name)
     dataset = data.load(recipe.data)
@@ -47,20 +44,19 @@ def get(
     path = path_of(name, profile)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(path.with_suffix(".lock"))):
-        card, source_sha256 = path.with_suffix(".json"), source and source.sha256
-        if rebuild:
-            anew = not is_interrupted(path, recipe, dataset)
-        else:
-            lost = card.exists() and not path.exists()
-            anew = lost or (card.exists() and not made_of(card_of(path), recipe, dataset.sha256, source_sha256))
-        if anew:
+        if rebuild or not (is_finished(path, recipe, dataset.sha256, source and source.sha256) or is_begun(path)):
+            _say_damage(path)
             retire(path)
-        if not card.exists():
-            # weights without a card are an interrupted write, if a state to go on from lies beside them
-            if path.exists() and not state_file(path).exists():
-                raise ZooError(f"{path} has no card {path.stem}.json: a foreign file; move it away or use --rebuild")
+        if not path.with_suffix(".json").exists():
             train(recipe, path, budget=budget, device=device, progress=progress, source=source)
     return load(path)
+
+
+def _say_damage(path: Path) -> None:
+    if path.exists() or path.with_suffix(".json").exists():
+        fault = fault_of(path)
+        if fault:
+            say(f"{fault}; {path.stem} is trained anew")
 
 
 def train(
@@ -75,9 +71,7 @@ def train(
         recipe, dataset, state_file=state, budget=budget, device=device, progress=progress, name=path.stem,
         source=source and source.model,
     )  # fmt: skip
-    partial = path.with_name(f".{path.name}.partial")
-    save_file({key: tensor.contiguous().cpu() for key, tensor in model.state_dict().items()}, partial)
-    partial.replace(path)
+    write_atomic(path, save({key: tensor.contiguous().cpu() for key, tensor in model.state_dict().items()}))
     seconds = [row["seconds"] for row in curve]
     card = {
         "name": path.stem, "sha256": file_hash(path), "recipe": recipe.to_dict(), "seed": recipe.seed,
@@ -85,15 +79,16 @@ def train(
         "seconds_per_epoch": sum(seconds) / len(seconds), "curve": curve, "machine": provenance.machine(),
         "git_commit": provenance.git_commit(),
     } | ({"source": {"name": source.name, "sha256": source.sha256}} if source else {})  # fmt: skip
-    card_partial = path.with_name(f".{path.stem}.partial.json")
-    card_partial.write_text(json.dumps(card, indent=1) + "\n")
-    card_partial.replace(path.with_suffix(".json"))
+    sealed.write_json(path.with_suffix(".json"), card)
     state.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Trained:
-    """A finished checkpoint with its card. Raises ZooError, naming the file, if either is broken or they disagree."""
+    """A finished checkpoint with its card. Raises ZooError, naming the file, if either is damaged or they disagree."""
     path = Path(path)
+    fault = fault_of(path)
+    if fault:
+        raise ZooError(f"{fault}; fetch it again or train it anew with --rebuild")
     card = card_of(path)
     try:
         recipe = Recipe.of(card["recipe"])
@@ -102,33 +97,40 @@ def load(path: Path) -> Trained:
     dataset = data.load(recipe.data)
     model = untrained(recipe, dataset)
     try:
-        if file_hash(path) != card["sha256"]:
-            raise ZooError(f"{path} does not have the hash that its card names: truncated or foreign; use --rebuild")
         model.load_state_dict(load_file(path))
-    except ZooError:
-        raise
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise ZooError(f"{path} is not a checkpoint of its recipe ({reason}); use --rebuild") from error
+        raise ZooError(f"{path} is not a checkpoint of its recipe ({reason}); train it anew with --rebuild") from error
     return Trained(path.stem, model.eval(), recipe, dataset, card)
 
 
 def card_of(path: Path) -> dict:
-    """The card beside a checkpoint. Raises ZooError, naming the file, if it cannot be read."""
-    card_path = path.with_suffix(".json")
-    try:
-        card = json.loads(card_path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise ZooError(f"{card_path} is not a readable card ({error}); use --rebuild") from error
-    if not isinstance(card, dict) or not {"recipe", "sha256", "data"} <= set(card):
-        raise ZooError(f"{card_path} is not a card: it lacks recipe, sha256 or data; use --rebuild")
+    """The card beside a checkpoint. Raises DamagedError or ZooError, naming the file, if it is none."""
+    card = sealed.read_json(path.with_suffix(".json"))
+    if not {"recipe", "sha256", "data"} <= set(card):
+        raise ZooError(f"{path.with_suffix('.json')} is not a card: it lacks recipe, sha256 or data")
     return card
 
 
+def fault_of(path: Path) -> str | None:
+    """What is wrong with a checkpoint or its card, in a sentence without a stop; None where both are as written."""
+    try:
+        sha256 = card_of(path)["sha256"]
+    except Refusal as error:
+        return str(error)
+    if not path.exists():
+        return f"{path} is lost"
+    return None if file_hash(path) == sha256 else f"{path} is damaged: it does not have the hash that its card names"
+
+
 def is_finished(path: Path, recipe: Recipe, data_sha256: str, source_sha256: str | None) -> bool:
-    """Whether a checkpoint with a card lies there that was ``made_of`` this. Raises ZooError for a broken card."""
-    there = path.exists() and path.with_suffix(".json").exists()
-    return there and made_of(card_of(path), recipe, data_sha256, source_sha256)
+    """Whether a whole checkpoint lies there, with its card, that was ``made_of`` this."""
+    return fault_of(path) is None and made_of(card_of(path), recipe, data_sha256, source_sha256)
+
+
+def is_begun(path: Path) -> bool:
+    """Whether there is no more than the state of a training, and the weights of one that was stopped before its card."""
+    return not path.with_suffix(".json").exists() and (state_file(path).exists() or not path.exists())
 
 
 def made_of(card: dict, recipe: Recipe, data_sha256: str, source_sha256: str | None) -> bool:
@@ -150,32 +152,24 @@ def state_file(path: Path) -> Path:
     return path.with_suffix(".state.pt")
 
 
-def is_interrupted(path: Path, recipe: Recipe, dataset: data.Dataset) -> bool:
-    """Whether nothing lies there but the state of a training of this recipe on these data."""
-    if path.exists() or path.with_suffix(".json").exists() or not state_file(path).exists():
-        return False
-    try:
-        return state_fits(state_file(path), recipe, dataset)
-    except ZooError:
-        return False
-
-
 def state_fits(state: Path, recipe: Recipe, dataset: data.Dataset) -> bool:
-    """Whether an interrupted training was of this recipe on these data; ZooError for a file that is no such state."""
+    """Whether an interrupted training was of this recipe on these data; a damaged state fits nothing, and a line says so."""
     try:
-        saved = torch.load(state, map_location="cpu", weights_only=True)
-        return same_recipe(saved["recipe"], recipe) and saved["data"] == dataset.sha256
-    except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        raise ZooError(f"{state} is not the state of a training; remove it or use --rebuild") from error
+        saved = load_state(state)
+    except sealed.DamagedError as error:
+        say(f"{error}; the training begins anew")
+        return False
+    return same_recipe(saved["recipe"], recipe) and saved["data"] == dataset.sha256
 
 
 def retire(path: Path) -> None:
-    """Make room for another training: a checkpoint with a card is kept under its weights' hash, anything else removed."""
+    """Make room for another training: weights are kept under their hash, and so is their card; a state is removed."""
     card = path.with_suffix(".json")
-    if path.exists() and card.exists():
-        # of the weights, for the card may be what is broken
+    if path.exists():
+        # of the weights, for the card may be what is damaged
         tag = file_hash(path)[:8]
         for file in (path, card):
-            file.replace(file.with_name(f"{path.stem}.{tag}{file.suffix}"))
-    for file in (card, path, state_file(path)):
+            if file.exists():
+                file.replace(file.with_name(f"{path.stem}.{tag}{file.suffix}"))
+    for file in (card, state_file(path)):
         file.unlink(missing_ok=True)
