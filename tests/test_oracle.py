@@ -48,10 +48,10 @@ def test_finished_chunks_are_kept_and_shared_by_longer_runs(standard, tmp_path):
 
 def test_a_damaged_chunk_is_attacked_again(standard, tmp_path):
     model, x, y = setting(8)
-    whole = oracle.autoattack(model, x, y, eps=0.1, chunk=4, store=tmp_path)
+    whole = oracle.autoattack(model, x, y, eps=0.1, store=tmp_path)
     part = next(tmp_path.iterdir())
     for k, _ in enumerate(damages(part), start=3):
-        assert torch.equal(oracle.autoattack(model, x, y, eps=0.1, chunk=4, store=tmp_path), whole)
+        assert torch.equal(oracle.autoattack(model, x, y, eps=0.1, store=tmp_path), whole)
         assert standard == [4] * k and len(list(tmp_path.iterdir())) == 2
 
 
