@@ -142,11 +142,12 @@ def _failures(profile: str) -> str:
 
 
 def _last_words(log: Path) -> str:
-    """Why a step failed: its own sentence, else the last line of a traceback, else that it was stopped; and the log."""
+    """Why a step failed: its own sentence, else the last line of a traceback, else that it was stopped; and where to read on,
+    unless the sentence says so."""
     text = log.read_text(encoding="utf-8", errors="replace").rstrip()
     said = re.findall(r"(?ms)^paperlib: (.*)\Z", text)
     why = said[-1] if said else text.splitlines()[-1] if "Traceback" in text else "stopped before it was done"
-    return f"{why}; read {short_path(log)}"
+    return why if "; read " in why else f"{why}; read {short_path(log)}"
 
 
 @contextlib.contextmanager
