@@ -77,21 +77,15 @@ def asked(profile: str, step: str, name: str) -> str:
     return steps.asked(step, name, profile)
 
 
-def faults(profile: str, step: str, name: str) -> dict[str, str] | None:
-    """What is lost or damaged of a step's products, by path; None for a step that was never done, or has no whole stamp."""
-    try:
-        return inventory.faults(build_dir(profile), sealed.read_json(stamp(profile, step, name))["files"])
-    except sealed.DamagedError:
-        return None
-
-
 def is_done(profile: str, step: str, name: str) -> bool:
     """Whether a step's products are those that were made, of the same as would be used now."""
-    if faults(profile, step, name) != {}:
+    try:
+        done = sealed.read_json(stamp(profile, step, name))
+    except sealed.DamagedError:
         return False
-    if step == "data" and not steps.is_loaded(data_sets(profile)[name], profile):
+    if inventory.faults(build_dir(profile), done["files"]) or done["asked"] != asked(profile, step, name):
         return False
-    return sealed.read_json(stamp(profile, step, name))["asked"] == asked(profile, step, name)
+    return step != "data" or steps.is_loaded(data_sets(profile)[name], profile)
 
 
 def forget(profile: str) -> None:
@@ -142,8 +136,8 @@ def _failures(profile: str) -> str:
 
 
 def _last_words(log: Path) -> str:
-    """Why a step failed: its own sentence, else the last line of a traceback, else that it was stopped; and where to read on,
-    unless the sentence says so."""
+    """Why a step failed: its own sentence, else the last line of a traceback, else that it was stopped; and where to read
+    on, unless the sentence says so."""
     text = log.read_text(encoding="utf-8", errors="replace").rstrip()
     said = re.findall(r"(?ms)^paperlib: (.*)\Z", text)
     why = said[-1] if said else text.splitlines()[-1] if "Traceback" in text else "stopped before it was done"
