@@ -4,6 +4,7 @@ whatever dates its files have."""
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Project, epochs, until
@@ -261,13 +262,25 @@ def test_a_step_that_failed_names_its_reason_and_the_log(tmp_path, monkeypatch, 
     assert line == f"  train one: {why}".replace(LOG, f"{tmp_path}/{LOG}")
 
 
+def test_a_run_on_a_full_disk_says_so_whatever_its_logs_hold(tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path))
+    monkeypatch.setattr(workflow, "all_steps", lambda profile: [("train", "one")])
+    files.write_atomic(workflow.log_of("quick", "train", "one"), "")
+    assert "stopped before it was done" in workflow._failures("quick")
+    monkeypatch.setattr(workflow.shutil, "disk_usage", lambda path: SimpleNamespace(free=4096))
+    sentence = f"the disk is full: nothing more fits into {tmp_path}/quick; make room, and make book goes on from here"
+    assert workflow._failures("quick") == sentence
+
+
 @pytest.mark.parametrize(
     ("said", "why"),
     [
         ("a\nintro.md:3: WARNING: no such page\nintro.md:3: WARNING: no such page\n",
          "the book has 1 warnings, which count as errors: intro.md:3: WARNING: no such page"),
-        ("Traceback:\n  x\nOSError: [Errno 28] No space left on device\n====\nThere was an error in building your book.\n",
-         "Jupyter Book failed: OSError: [Errno 28] No space left on device"),
+        ("WARNING: Failed to copy a file: OSError(28, 'No space left on device')\n",
+         "the disk is full: the book's pages did not fit; make room, and make book goes on from here"),
+        ("Traceback:\n  x\nValueError: no\n====\nThere was an error in building your book.\n",
+         "Jupyter Book failed: ValueError: no"),
         ("one\nlast words\n", "Jupyter Book failed: last words"),
         ("", "Jupyter Book failed: it said nothing"),
     ],

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from press.run.steps import data_key, data_of
 
 # of every stamp: in 2001, before whatever a run makes
 DATE = 1_000_000_000
+# bytes without which no step can do its work
+LEAST = 2**20
 
 
 def all_steps(profile: str) -> list[tuple[str, str]]:
@@ -128,10 +131,14 @@ def _snakemake(profile: str, cores: int) -> int:
 
 def _failures(profile: str) -> str:
     """What failed, why, and where to read on: of the steps that began, for the log of any other was forgotten."""
+    place = build_dir(profile)
+    if shutil.disk_usage(place).free < LEAST:
+        # even a log may have found no room for its reason
+        return f"the disk is full: nothing more fits into {short_path(place)}; make room, and make book goes on from here"
     logs = {each: log_of(profile, *each) for each in all_steps(profile) if not stamp(profile, *each).is_file()}
     lines = [f"  {step} {name}: {_last_words(log)}" for (step, name), log in logs.items() if log.is_file()]
     if not lines:
-        return f"the book is not finished; read {short_path(build_dir(profile) / 'logs' / 'snakemake.log')}"
+        return f"the book is not finished; read {short_path(place / 'logs' / 'snakemake.log')}"
     return "the book is not finished; run make book again once this is settled:\n" + "\n".join(lines)
 
 
