@@ -71,8 +71,10 @@ lock:
 	@uv pip compile --quiet --universal --no-header --no-emit-index-url --extra book pyproject.toml >> .requirements.new
 	@mv .requirements.new requirements.txt
 
-# what an interrupted installation left behind confuses pip, so it begins anew
-.venv/installed: requirements.txt
+# contents decide, not dates: the file is the list that was installed; without it an interrupted installation has left what
+# confuses pip, and it begins anew
+.PHONY: other
+.venv/installed: $(shell cmp -s requirements.txt .venv/installed || echo other)
 	@set -e; \
 	if [ -n "$$PYTHON" ]; then set -- "$$PYTHON"; else set -- python3.13 python3.12 python3.11 python3 python3.14; fi; \
 	for each do \
@@ -92,4 +94,4 @@ lock:
 	$(PY) -m pip install -qq --disable-pip-version-check --requirement requirements.txt || { \
 		echo "The installation failed (see above): a package registry must be reachable, and 8 GB of disk free." >&2; exit 1; \
 	}; \
-	touch $@
+	cp requirements.txt $@

@@ -71,6 +71,7 @@ artifacts:
 CONFIG = """
 title: Toy
 only_build_toc_files: true
+exclude_patterns: [figures/downloads]
 execute: {execute_notebooks: "off"}
 parse: {myst_enable_extensions: [colon_fence, dollarmath]}
 """

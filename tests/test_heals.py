@@ -4,6 +4,7 @@ whatever dates its files have."""
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Project, epochs, until
@@ -12,7 +13,7 @@ from paperlib import files, sealed
 from press.__main__ import main
 from press.page import manifest, site, verify
 from press.plan import experiments, settings
-from press.run import inventory, places, steps, workflow
+from press.run import inventory, places, sheet, steps, workflow
 
 
 def flip(path: Path) -> None:
@@ -152,6 +153,16 @@ def test_a_folder_of_any_name_will_do(whole_project, finished, tmp_path, name):
     assert len(project.make().splitlines()) == 1
 
 
+def test_the_real_book_is_built_in_any_folder_and_its_pages_heal(tmp_path):
+    project = Project(tmp_path / "it's {x} [1] é", real_book=True)
+    project.make()
+    page = project.build / "html" / "figures" / "fig01.html"
+    change("98.4", "99.9")(page)
+    project.make()
+    assert "98.4" in page.read_text() and "99.9" not in page.read_text()
+    assert len(project.make().splitlines()) == 1
+
+
 def test_a_build_behind_a_link_will_do(done, finished, tmp_path):
     elsewhere = tmp_path / "far" / "away" / "disk"
     elsewhere.parent.mkdir(parents=True)
@@ -228,13 +239,17 @@ def test_verify_names_what_is_not_whole_of_the_edition(tmp_path, monkeypatch):
     assert verify.checked("quick") == [verify.Checked("published", 0, {"MANIFEST.json": "damaged"})]
 
 
+LOG = "quick/logs/train-one.log"
+
+
 @pytest.mark.parametrize(
     ("log", "why"),
     [
-        ("noise\npaperlib: data set toy is not at hand\n", "data set toy is not at hand"),
-        ("Traceback (most recent call last):\n  x\nRuntimeError: no\n", "RuntimeError: no"),
-        ("noise\n", "stopped before it was done"),
-        ("", "stopped before it was done"),
+        ("noise\npaperlib: data set toy is not at hand\n", f"data set toy is not at hand; read {LOG}"),
+        ("paperlib: fig01 failed; read logs/fig01.ipynb\n", "fig01 failed; read logs/fig01.ipynb"),
+        ("Traceback (most recent call last):\n  x\nRuntimeError: no\n", f"RuntimeError: no; read {LOG}"),
+        ("noise\n", f"stopped before it was done; read {LOG}"),
+        ("", f"stopped before it was done; read {LOG}"),
     ],
 )
 def test_a_step_that_failed_names_its_reason_and_the_log(tmp_path, monkeypatch, log, why):
@@ -244,7 +259,17 @@ def test_a_step_that_failed_names_its_reason_and_the_log(tmp_path, monkeypatch, 
     files.write_atomic(workflow.log_of("quick", "train", "two"), "Traceback: of a step that is done")
     files.write_atomic(places.stamp("quick", "train", "two"), "")
     (line,) = workflow._failures("quick").splitlines()[1:]
-    assert line == f"  train one: {why}; read {tmp_path}/quick/logs/train-one.log"
+    assert line == f"  train one: {why}".replace(LOG, f"{tmp_path}/{LOG}")
+
+
+def test_a_run_on_a_full_disk_says_so_whatever_its_logs_hold(tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path))
+    monkeypatch.setattr(workflow, "all_steps", lambda profile: [("train", "one")])
+    files.write_atomic(workflow.log_of("quick", "train", "one"), "")
+    assert "stopped before it was done" in workflow._failures("quick")
+    monkeypatch.setattr(workflow.shutil, "disk_usage", lambda path: SimpleNamespace(free=4096))
+    sentence = f"the disk is full: nothing more fits into {tmp_path}/quick; make room, and make book goes on from here"
+    assert workflow._failures("quick") == sentence
 
 
 @pytest.mark.parametrize(
@@ -252,8 +277,10 @@ def test_a_step_that_failed_names_its_reason_and_the_log(tmp_path, monkeypatch, 
     [
         ("a\nintro.md:3: WARNING: no such page\nintro.md:3: WARNING: no such page\n",
          "the book has 1 warnings, which count as errors: intro.md:3: WARNING: no such page"),
-        ("Traceback:\n  x\nOSError: [Errno 28] No space left on device\n====\nThere was an error in building your book.\n",
-         "Jupyter Book failed: OSError: [Errno 28] No space left on device"),
+        ("WARNING: Failed to copy a file: OSError(28, 'No space left on device')\n",
+         "the disk is full: the book's pages did not fit; make room, and make book goes on from here"),
+        ("Traceback:\n  x\nValueError: no\n====\nThere was an error in building your book.\n",
+         "Jupyter Book failed: ValueError: no"),
         ("one\nlast words\n", "Jupyter Book failed: last words"),
         ("", "Jupyter Book failed: it said nothing"),
     ],
@@ -277,6 +304,19 @@ def test_pages_that_are_not_whole_are_built_again(tmp_path, capsys):
     assert site._is_built(tmp_path, "a")
     halve(tmp_path / site.MADE_OF)
     assert not site._is_built(tmp_path, "a")
+
+
+def test_flags_of_the_edition_are_laid_again_where_they_are_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    held, laid = manifest.edition_dir() / "oracle" / "autoattack-1.npy", tmp_path / "oracle" / "autoattack-1.npy"
+    sealed.write(held, b"flags")
+    for damage in (lambda path: None, flip, Path.unlink):
+        sheet._lay_flags(laid.parent)
+        assert sealed.read(laid) == b"flags"
+        damage(laid)
+    flip(held)
+    with pytest.raises(sealed.DamagedError, match=f"^{held} is damaged"):
+        sheet._lay_flags(laid.parent)
 
 
 def test_a_full_disk_is_one_sentence_with_file_and_way_out(monkeypatch, capsys, tmp_path):

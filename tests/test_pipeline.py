@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import DRAW, HERE, Project, epochs, notebook
+from conftest import DRAW, HERE, Project, epochs, notebook, until
 from toys import toy_recipe, write_archive
 
 from paperlib import files, fingerprint, sealed
@@ -443,6 +443,30 @@ def test_make_runs_in_a_path_with_spaces(with_make):
     (with_make.root / "build" / "data").mkdir()
     assert make(with_make, "clean")[0] == 0
     assert [path.name for path in (with_make.root / "build").iterdir()] == ["data"]
+
+
+def test_make_installs_again_when_the_list_has_changed_and_not_when_its_date_has(with_make):
+    calls = with_make.root / "calls.txt"
+    script(with_make.root / "python", f"""
+case "$*" in *"-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python;; *"-m pip"*) echo pip >> "{calls}";; esac""")
+    list_of = with_make.root / "requirements.txt"
+    for date, content, installed in ((1e9, "a", 1), (4e9, "a", 1), (4e9, "a", 1), (1e9, "b", 2), (1e9, "b", 2)):
+        list_of.write_text(content)
+        os.utime(list_of, (date, date))
+        status, said = make(with_make, "check", f"PYTHON={with_make.root / 'python'}")
+        assert status == 0, said
+        assert len(with_make.lines("calls.txt")) == installed
+
+
+def test_make_cleans_nothing_below_a_run(with_make):
+    script(with_make.root / ".venv" / "bin" / "python", f'exec "{sys.executable}" "$@"')
+    (with_make.root / ".venv" / "installed").touch()
+    process = with_make.start("book")
+    until(lambda: with_make.lines("epochs.txt"))
+    status, said = make(with_make, "clean")
+    assert status == 2 and "paperlib: a run is at work in build (quick: book" in said
+    assert process.communicate(timeout=60) and process.returncode == 0
+    assert make(with_make, "clean")[0] == 0 and not with_make.build.exists()
 
 
 def test_make_without_a_recent_python_says_what_to_install(with_make, tmp_path):

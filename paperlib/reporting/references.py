@@ -6,7 +6,6 @@ indicator).
 """
 
 import hashlib
-import json
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from paperlib import indicator
+from paperlib import indicator, sealed
 from paperlib.reporting.parts import PARTS as PARTS
 
 FILE = Path(__file__).with_name("published.json")
@@ -26,8 +25,8 @@ IMAGES = 1000  # test images for the parts of the indicator, the classes in turn
 
 @lru_cache(maxsize=1)
 def everything() -> dict:
-    """All of ``published.json``: data set -> its facts and networks."""
-    return json.loads(FILE.read_text(encoding="utf-8"))
+    """All of ``published.json``: data set -> its facts and networks. Raises DamagedError where it is damaged."""
+    return sealed.read_json(FILE)
 
 
 def of(data: str, sha256: str = "") -> dict:

@@ -1,14 +1,14 @@
 """The published networks' numbers for the package, from the edition's records, cards and weights."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from paperlib import data, files, names
+from paperlib import data, names, sealed
 from paperlib.reporting.references import FILE, IMAGES, PARTS, TABLES, parts, quantiles, weights_hash
+from press.page import manifest
 from press.page.findings import edition_dir
 from press.run import zoo
 
@@ -18,7 +18,7 @@ def collect(folder: Path) -> dict:
 
     whole = {}
     for name, table in TABLES.items():
-        record = json.loads((folder / "results" / f"{table}.json").read_text(encoding="utf-8"))
+        record = sealed.read_json(folder / "results" / f"{table}.json")
         dataset = data.load(name)
         index = dataset.test.balanced(IMAGES)
         x, y = dataset.test.x[index], dataset.test.y[index]
@@ -46,9 +46,9 @@ def medians(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *
 
 
 def write() -> Path:
-    """Writes ``published.json`` anew; needs the repository and the data."""
-
-    files.write_atomic(FILE, json.dumps(collect(edition_dir()), indent=1, ensure_ascii=False) + "\n")
+    """Writes ``published.json`` anew; needs the repository and the data. Raises EditionError for a damaged edition."""
+    manifest.check()
+    sealed.write_json(FILE, collect(edition_dir()))
     return FILE
 
 

@@ -1,5 +1,6 @@
 """The book's last step: stage chapters and figure pages into one folder, and let Jupyter Book build it."""
 
+import errno
 import os
 import re
 import shutil
@@ -125,7 +126,9 @@ def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:
 
 
 def _why(said: str) -> str:
-    """Why Jupyter Book failed: its warnings, else the first error of a traceback, else its last line."""
+    """Why Jupyter Book failed: a full disk, else its warnings, else the first error of a traceback, else its last line."""
+    if os.strerror(errno.ENOSPC) in said:
+        return "the disk is full: the book's pages did not fit; make room, and make book goes on from here"
     warnings = list(dict.fromkeys(re.findall(r"(?m)^.*(?:WARNING|ERROR): .*$", said)))
     if warnings:
         return f"the book has {len(warnings)} warnings, which count as errors: {'; '.join(warnings[:10])}"

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from press.run.steps import data_key, data_of
 
 # of every stamp: in 2001, before whatever a run makes
 DATE = 1_000_000_000
+# bytes without which no step can do its work
+LEAST = 2**20
 
 
 def all_steps(profile: str) -> list[tuple[str, str]]:
@@ -77,21 +80,15 @@ def asked(profile: str, step: str, name: str) -> str:
     return steps.asked(step, name, profile)
 
 
-def faults(profile: str, step: str, name: str) -> dict[str, str] | None:
-    """What is lost or damaged of a step's products, by path; None for a step that was never done, or has no whole stamp."""
-    try:
-        return inventory.faults(build_dir(profile), sealed.read_json(stamp(profile, step, name))["files"])
-    except sealed.DamagedError:
-        return None
-
-
 def is_done(profile: str, step: str, name: str) -> bool:
     """Whether a step's products are those that were made, of the same as would be used now."""
-    if faults(profile, step, name) != {}:
+    try:
+        done = sealed.read_json(stamp(profile, step, name))
+    except sealed.DamagedError:
         return False
-    if step == "data" and not steps.is_loaded(data_sets(profile)[name], profile):
+    if inventory.faults(build_dir(profile), done["files"]) or done["asked"] != asked(profile, step, name):
         return False
-    return sealed.read_json(stamp(profile, step, name))["asked"] == asked(profile, step, name)
+    return step != "data" or steps.is_loaded(data_sets(profile)[name], profile)
 
 
 def forget(profile: str) -> None:
@@ -134,19 +131,24 @@ def _snakemake(profile: str, cores: int) -> int:
 
 def _failures(profile: str) -> str:
     """What failed, why, and where to read on: of the steps that began, for the log of any other was forgotten."""
+    place = build_dir(profile)
+    if shutil.disk_usage(place).free < LEAST:
+        # even a log may have found no room for its reason
+        return f"the disk is full: nothing more fits into {short_path(place)}; make room, and make book goes on from here"
     logs = {each: log_of(profile, *each) for each in all_steps(profile) if not stamp(profile, *each).is_file()}
     lines = [f"  {step} {name}: {_last_words(log)}" for (step, name), log in logs.items() if log.is_file()]
     if not lines:
-        return f"the book is not finished; read {short_path(build_dir(profile) / 'logs' / 'snakemake.log')}"
+        return f"the book is not finished; read {short_path(place / 'logs' / 'snakemake.log')}"
     return "the book is not finished; run make book again once this is settled:\n" + "\n".join(lines)
 
 
 def _last_words(log: Path) -> str:
-    """Why a step failed: its own sentence, else the last line of a traceback, else that it was stopped; and the log."""
+    """Why a step failed: its own sentence, else the last line of a traceback, else that it was stopped; and where to read
+    on, unless the sentence says so."""
     text = log.read_text(encoding="utf-8", errors="replace").rstrip()
     said = re.findall(r"(?ms)^paperlib: (.*)\Z", text)
     why = said[-1] if said else text.splitlines()[-1] if "Traceback" in text else "stopped before it was done"
-    return f"{why}; read {short_path(log)}"
+    return why if "; read " in why else f"{why}; read {short_path(log)}"
 
 
 @contextlib.contextmanager
