@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, workflow.basedir)
 from press.plan import experiments, settings
 from press.run import places
-from press.run import steps as single
+from press.run import training
 from press.run import workflow as whole
 
 places.settle_environment()
@@ -72,7 +72,7 @@ rule execute:
 rule train:
     input:
         lambda wildcards: "done/data/" + whole.data_step(wildcards.model, PROFILE),
-        lambda wildcards: [f"done/train/{name}" for name in single.sources(wildcards.model, PROFILE)],
+        lambda wildcards: [f"done/train/{name}" for name in training.sources(wildcards.model, PROFILE)],
     output:
         "done/train/{model}",
     log:

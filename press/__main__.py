@@ -9,7 +9,7 @@ from pathlib import Path
 from paperlib.__main__ import answered, parser_of
 from paperlib.reporting import judge
 from press.plan import check, experiments, searches, settings
-from press.run import places, steps, workflow
+from press.run import places, steps, training, workflow
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +39,7 @@ class Stored:
         """The model: of this run, else of the published edition, else trained."""
         from press.run import zoo
 
-        return zoo.load(steps.train(options.model, options.profile, stored=True)).model
+        return zoo.load(training.train(options.model, options.profile, stored=True)).model
 
     def name(self, options) -> str:
         """What the command called it."""
@@ -71,8 +71,8 @@ def add_data(commands) -> None:
     def run(options) -> None:
         experiments.check_profile(options.profile)
         for name in options.name:
-            with workflow.stamped("data", steps.data_key(name), options.profile, wanted=options.step):
-                found = steps.data(name, options.profile)
+            with workflow.stamped("data", training.data_key(name), options.profile, wanted=options.step):
+                found = training.data(name, options.profile)
             if not options.step:
                 print(f"{found['name']}: sha256 {found['sha256'][:12]}, images {found['n']}")
 
@@ -94,7 +94,7 @@ def add_train(commands) -> None:
             left = None if ends is None else max(ends - time.monotonic(), 0.0)
             try:
                 with workflow.stamped("train", name, options.profile, wanted=options.step):
-                    path = steps.train(
+                    path = training.train(
                         name, options.profile, budget=left, rebuild=options.rebuild, device=options.device
                     )
             except OutOfTime as error:
@@ -155,7 +155,7 @@ def add_execute(commands) -> None:
             raise settings.ExperimentError(sentence)
         spec = experiments.override(spec, changes)
         with workflow.stamped("execute", spec.key, options.profile, wanted=options.step):
-            notebook = steps.execute(spec, folder=Path(options.out).resolve() if options.out else None)
+            notebook = steps.execute(steps.prepared(spec), folder=Path(options.out).resolve() if options.out else None)
         if not options.step:
             print(notebook)
 

@@ -38,7 +38,7 @@ KEPT = (
     *(f"press/page/{name}.py" for name in ("__init__", "findings", "manifest", "verify")),
     *(f"press/plan/{name}.py" for name in ("__init__", "check", "experiments", "searches", "settings", "templates")),
     *(f"press/run/{name}.py" for name in ("__init__", "inventory", "notebooks", "places", "record", "sheet", "steps")),
-    "press/run/workflow.py",
+    "press/run/training.py", "press/run/workflow.py",
     *(f"paperlib/{name}.py" for name in ("__init__", "__main__", "files", "fingerprint", "names", "numbers")),
     *(f"paperlib/{name}.py" for name in ("provenance", "record", "refusal", "sealed")),
     *(f"paperlib/reporting/{name}.py" for name in ("__init__", "judge", "sizes")),

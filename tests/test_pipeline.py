@@ -19,7 +19,7 @@ from paperlib.data import DataError, load
 from paperlib.files import data_dir
 from press.__main__ import main
 from press.plan import experiments
-from press.run import notebooks, places, steps
+from press.run import notebooks, places, training
 
 # --- what reruns ---------------------------------------------------------------------------------------------------
 
@@ -512,7 +512,7 @@ def real(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("options", [(), ("--rebuild",)])
 def test_a_device_that_is_not_there_is_refused_and_the_checkpoint_stays(real, options, capsys):
-    steps.train("net", "quick")
+    training.train("net", "quick")
     before = {path: path.read_bytes() for path in real.parent.iterdir()}
     capsys.readouterr()
     assert main(["train", "net", *options, "--device", "foo"]) == 2
@@ -523,17 +523,17 @@ def test_a_device_that_is_not_there_is_refused_and_the_checkpoint_stays(real, op
 @pytest.mark.parametrize("options", [(), ("--rebuild",)])
 @pytest.mark.parametrize("name", ["net.json", "net.safetensors", "net.made_of"])
 def test_a_checkpoint_with_a_damaged_file_is_made_again(real, name, options, capsys):
-    weights = steps.train("net", "quick").read_bytes()
+    weights = training.train("net", "quick").read_bytes()
     path = real.with_name(name)
     path.write_bytes(path.read_bytes()[:-3])
     assert main(["train", "net", *options]) == 0
     assert re.search(rf"{name} is damaged.*; (net|it) is trained anew\n", capsys.readouterr().out)
-    assert real.read_bytes() == weights and steps.is_trained("net", "quick")
+    assert real.read_bytes() == weights and training.is_trained("net", "quick")
 
 
 @pytest.mark.parametrize("options", [(), ("--rebuild",)])
 def test_a_state_of_any_length_begins_anew(real, options, capsys):
-    weights = steps.train("net", "quick").read_bytes()
+    weights = training.train("net", "quick").read_bytes()
     real.unlink(), real.with_suffix(".json").unlink()
     for length in (0, 100, 5_000, 66_000):
         real.with_suffix(".state.pt").write_bytes(bytes(length))
@@ -543,27 +543,27 @@ def test_a_state_of_any_length_begins_anew(real, options, capsys):
 
 
 def test_a_trained_model_is_of_its_recipe_and_data_and_whole(real, tmp_path):
-    assert not steps.is_trained("net", "quick")
-    steps.train("net", "quick")
+    assert not training.is_trained("net", "quick")
+    training.train("net", "quick")
     real.with_suffix(".made_of").unlink()
-    assert steps.is_trained("net", "quick")
+    assert training.is_trained("net", "quick")
     recipe = experiments.load()["recipes"]["quick"]["net"]
     recipe["seed"] = 1
-    assert not steps.is_trained("net", "quick")
+    assert not training.is_trained("net", "quick")
     recipe["seed"] = 0
     write_archive(tmp_path / "tiny.npz", n=48)
     load.cache_clear()
-    assert not steps.is_trained("net", "quick")
-    steps.train("net", "quick")
-    assert steps.is_trained("net", "quick")
+    assert not training.is_trained("net", "quick")
+    training.train("net", "quick")
+    assert training.is_trained("net", "quick")
     real.with_suffix(".json").write_text("{")
-    assert not steps.is_trained("net", "quick")
+    assert not training.is_trained("net", "quick")
 
 
 def test_archives_of_one_name_are_two_data_sets_and_a_replaced_or_lost_one_is_noticed(real, tmp_path):
     def sha256(folder: str) -> str:
         load.cache_clear()
-        return steps.data(str(tmp_path / folder / "my.npz"), "quick")["sha256"]
+        return training.data(str(tmp_path / folder / "my.npz"), "quick")["sha256"]
 
     for folder, n in (("a", 40), ("b", 48)):
         (tmp_path / folder).mkdir()
@@ -578,26 +578,26 @@ def test_archives_of_one_name_are_two_data_sets_and_a_replaced_or_lost_one_is_no
 
 def test_an_archive_with_other_content_of_the_same_size_and_date_is_noticed(real, tmp_path):
     path = tmp_path / "tiny.npz"
-    before, date = steps.data(str(path), "quick"), path.stat().st_mtime_ns
+    before, date = training.data(str(path), "quick"), path.stat().st_mtime_ns
     content = path.read_bytes()
     x = (255 - np.load(path)["x_train"]).astype(np.uint8)
     write_archive(path, x_train=x)
     assert path.stat().st_size == len(content)
     os.utime(path, ns=(date, date))
     load.cache_clear()
-    assert not steps.is_loaded(str(path), "quick") and steps.data(str(path), "quick")["sha256"] != before["sha256"]
+    assert not training.is_loaded(str(path), "quick") and training.data(str(path), "quick")["sha256"] != before["sha256"]
 
 
 def test_what_is_known_of_embedded_data_holds_and_is_renewed_with_an_archive(real, tmp_path, monkeypatch):
     monkeypatch.setenv("PAPERLIB_DATA", str(tmp_path))
     of_others = {"name": "mnist", "sha256": "ab" * 32, "n": {}, "archive": None}
-    sealed.write_json(steps.data_file("mnist", "quick"), of_others)
-    assert steps.data("mnist", "quick") == of_others and steps.is_loaded("mnist", "quick")
+    sealed.write_json(training.data_file("mnist", "quick"), of_others)
+    assert training.data("mnist", "quick") == of_others and training.is_loaded("mnist", "quick")
     images = np.zeros((20, 28, 28), np.uint8)
     labels = np.arange(20) % 10
     write_archive(data_dir() / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    assert not steps.is_loaded("mnist", "quick")
-    found = steps.data("mnist", "quick")
+    assert not training.is_loaded("mnist", "quick")
+    found = training.data("mnist", "quick")
     assert found["sha256"] == load("mnist").sha256 and found["archive"] == files.file_hash(tmp_path / "mnist.npz")
 
 

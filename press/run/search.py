@@ -16,7 +16,7 @@ from paperlib.intervals import Interval, accuracy
 from paperlib.state import reject
 from press.plan import experiments, settings
 from press.plan.searches import described
-from press.run import steps, zoo
+from press.run import training, zoo
 
 
 def search(name: str, profile: str, *, progress: bool = True) -> dict:
@@ -51,7 +51,7 @@ def choose(rows: list[dict]) -> dict:
 def judged(name: str, profile: str, found: dict, candidate: dict, progress: bool = True) -> dict:
     """One candidate trained shortened (or found), its clean and worst-case accuracy on held-out images."""
     # by the pipeline, which knows of changed training code and of accelerators
-    steps.train(_trial(name, found, candidate), profile)
+    training.train(_trial(name, found, candidate), profile)
     trained = zoo.get(_trial(name, found, candidate), profile, progress=progress)
     held_out = trained.dataset.validation.first(min(found["n"], len(trained.dataset.validation)))
     right = correct(trained.model, held_out.x, held_out.y)
@@ -79,7 +79,7 @@ def rejudged(result: dict, *, most: int, images: int) -> dict:
 
 
 def _strong(trial: str, result: dict, images: int) -> Interval:
-    steps.train(trial, result["profile"])
+    training.train(trial, result["profile"])
     trained = zoo.get(trial, result["profile"], progress=False)
     held_out, scale = trained.dataset.validation, trained.dataset.to_input
     index = held_out.balanced(images)

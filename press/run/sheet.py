@@ -24,10 +24,7 @@ def measured(kind: str, cell: dict[str, object]) -> Record:
     spec, out = asked(kind, cell)
     path = (Path(out) if out else experiments.build_dir(spec.profile) / "results") / f"{spec.key}.json"
     if not os.environ.get(DRAW_ONLY):
-        for model in dict.fromkeys(spec.models.values()):
-            if not steps.is_trained(model, spec.profile):
-                steps.train(model, spec.profile)
-        made_of = steps.measurement(spec)
+        made_of = steps.measurement(steps.prepared(spec))
         if not steps.is_measured(path, made_of):
             _measure(spec, path.parent, made_of)
     return records.read(path, parameters=_drawn(spec), stated=experiments.stated(spec.key))

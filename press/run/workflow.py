@@ -12,9 +12,9 @@ from paperlib import fingerprint, sealed
 from paperlib.files import made, scratch
 from press.plan import check, experiments, settings
 from press.plan.experiments import build_dir
-from press.run import inventory, steps
+from press.run import inventory, steps, training
 from press.run.places import StepError, available_cores, lock, say, short_path, stamp
-from press.run.steps import data_key, data_of
+from press.run.training import data_key, data_of
 
 # of every stamp: in 2001, before whatever a run makes
 DATE = 1_000_000_000
@@ -25,7 +25,7 @@ LEAST = 2**20
 def all_steps(profile: str) -> list[tuple[str, str]]:
     """All steps of a profile, (step, name), the book itself last."""
     names = experiments.models(profile)
-    against = [source for name in names for source in steps.sources(name, profile)]
+    against = [source for name in names for source in training.sources(name, profile)]
     return [
         *(("data", name) for name in data_sets(profile)),
         *(("train", name) for name in dict.fromkeys([*against, *names])),
@@ -88,7 +88,7 @@ def is_done(profile: str, step: str, name: str) -> bool:
         return False
     if inventory.faults(build_dir(profile), done["files"]) or done["asked"] != asked(profile, step, name):
         return False
-    return step != "data" or steps.is_loaded(data_sets(profile)[name], profile)
+    return step != "data" or training.is_loaded(data_sets(profile)[name], profile)
 
 
 def forget(profile: str) -> None:
