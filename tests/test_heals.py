@@ -2,6 +2,7 @@
 whatever dates its files have."""
 
 import os
+import random
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ def flip(path: Path) -> None:
     """Changes one bit in the middle."""
     content = path.read_bytes()
     place = len(content) // 2
-    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    path.write_bytes(content[:place] + bytes(byte ^ 1 for byte in content[place : place + 1]) + content[place + 1 :])
 
 
 def halve(path: Path) -> None:
@@ -65,6 +66,7 @@ DAMAGES = [
     ("html/index.html", flip, "", 0, 0),
     ("html/index.html", Path.unlink, "", 0, 0),
     (".snakemake", shutil.rmtree, "", 0, 0),
+    (".snakemake/metadata/ZG9uZS9ib29rL2h0bWw=", lambda path: path.write_bytes(b'{"\xba'), "", 0, 0),
 ]
 
 
@@ -77,6 +79,17 @@ def test_what_is_lost_or_damaged_is_made_again_and_nothing_else(done, finished, 
     assert done.products() == finished
     made = {kind: len(done.lines(f"{kind}.txt")) - before[kind] for kind in before}
     assert made == {"measured": measured, "executed": executed}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_build_with_damage_everywhere_heals_in_one_run(done, finished, seed):
+    chance = random.Random(seed)
+    for path in sorted(done.build.rglob("*")):
+        if path.is_file() and path.suffix != ".lock":
+            chance.choice([flip, halve, empty, Path.unlink, lambda path: None])(path)
+    done.make()
+    assert done.products() == finished
+    assert "[" not in done.make()
 
 
 def test_a_lost_record_does_not_stop_a_changed_chapter(done, finished):

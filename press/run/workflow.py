@@ -74,10 +74,11 @@ def products(profile: str, step: str, name: str) -> list[Path]:
 
 
 def asked(profile: str, step: str, name: str) -> str:
-    """What a step is made of besides what the steps before it make, as a hash of contents: no file's date counts."""
+    """What a step is made of besides what the steps before it make, and how, as a hash of contents: no date counts."""
+    command = (settings.ROOT / "Snakefile").read_text(encoding="utf-8")
     if step == "book":
-        return fingerprint.digest(inventory.hashes(settings.ROOT, book_sources()))
-    return steps.asked(step, name, profile)
+        return fingerprint.digest(command, inventory.hashes(settings.ROOT, book_sources()))
+    return fingerprint.digest(command, steps.asked(step, name, profile))
 
 
 def is_done(profile: str, step: str, name: str) -> bool:
@@ -112,8 +113,10 @@ def _snakemake(profile: str, cores: int) -> int:
     arguments = [
         *("--snakefile", str(settings.ROOT / "Snakefile"), "--config", f"profile={profile}", "--cores", str(cores)),
         # a lock file of Snakemake's would outlive a killed run; ours is released by the operating system
-        *("--nolock", "--rerun-incomplete", "--keep-going", "--nocolor", "--scheduler", "greedy"),
+        *("--nolock", "--keep-going", "--nocolor", "--scheduler", "greedy"),
     ]
+    # its notes on former runs: what is left to do is decided without them, and damaged ones would stop it
+    shutil.rmtree(place / ".snakemake", ignore_errors=True)
     log = made(place / "logs") / "snakemake.log"
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.redirect_stderr(stack.enter_context(log.open("w", encoding="utf-8"))))
