@@ -56,6 +56,7 @@ oracles: .venv/installed
 
 lint: .venv/installed
 	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --quiet --check . || { echo "some files are not as the formatter would have them: .venv/bin/python -m ruff format" >&2; exit 1; }
 
 clean:
 	@if test -e .venv/installed; then $(PY) -m press idle; fi

@@ -65,12 +65,30 @@ def evaluation(
     """
     chosen = Split(x, y).balanced(strong).to(x.device)
     row, flags = robustness(
-        network, x, y, eps=eps, step_size=step_size, pixel_scale=pixel_scale, steps=steps, pgd_steps=pgd_steps,
-        pgd_restarts=pgd_restarts, generator=torch.Generator().manual_seed(seed), batch=batch, store=store, of=of[0],
+        network,
+        x,
+        y,
+        eps=eps,
+        step_size=step_size,
+        pixel_scale=pixel_scale,
+        steps=steps,
+        pgd_steps=pgd_steps,
+        pgd_restarts=pgd_restarts,
+        generator=torch.Generator().manual_seed(seed),
+        batch=batch,
+        store=store,
+        of=of[0],
     )
     found = worst_case(
-        network, x[chosen], y[chosen], eps=[size / pixel_scale for size in eps], cascade=cascade, seed=seed, batch=batch,
-        store=store, of=of[1],
+        network,
+        x[chosen],
+        y[chosen],
+        eps=[size / pixel_scale for size in eps],
+        cascade=cascade,
+        seed=seed,
+        batch=batch,
+        store=store,
+        of=of[1],
     )
     row["several"] = row.pop("worst")
     flags = {("several" if attack == "worst" else attack, size): flag for (attack, size), flag in flags.items()}

@@ -77,9 +77,7 @@ def cross_entropy_hessian(model: Callable, x: Float[Tensor, "c h w"]) -> Float[T
     return (A.T @ (torch.diag(p) - torch.outer(p, p)) @ A).to(x.dtype)
 
 
-def _logit_gradients(
-    model: Callable, x: Float[Tensor, "n c h w"]
-) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k d"]]:
+def _logit_gradients(model: Callable, x: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k d"]]:
     """p = softmax Z, and A = dZ/dx, zero where Z does not depend on x; in double precision, for in single precision
     p - p^2 of a confident network is rounding error."""
     with evaluating(model), torch.enable_grad():
@@ -138,9 +136,7 @@ def bound(J: Float[Tensor, "..."], H: Float[Tensor, "d d"], *, eps: float) -> di
     }  # fmt: skip
 
 
-def curvature_at_scale(
-    model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, h: float
-) -> Float[Tensor, "n"]:
+def curvature_at_scale(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, h: float) -> Float[Tensor, "n"]:
     """``|grad S(x + h v) - grad S(x)|_2 / h``, the curvature that a ReLU network does have (CURE, Moosavi-Dezfooli et al.
     2019); ``v`` is the l2-normalised sign of J, ``h`` an l2 length on the [0, 1] scale.
 
@@ -254,15 +250,11 @@ def slice_derivatives(
 def _derivative(values: Tensor, at: Tensor) -> Tensor:
     if not values.requires_grad:
         return torch.zeros_like(at)
-    (gradient,) = torch.autograd.grad(
-        values.sum(), at, create_graph=True, allow_unused=True, materialize_grads=True
-    )
+    (gradient,) = torch.autograd.grad(values.sum(), at, create_graph=True, allow_unused=True, materialize_grads=True)
     return gradient
 
 
-def free_of_kinks(
-    t: Float[Tensor, "k"], slope: Float[Tensor, "k"], second: Float[Tensor, "k"]
-) -> Bool[Tensor, "k"]:
+def free_of_kinks(t: Float[Tensor, "k"], slope: Float[Tensor, "k"], second: Float[Tensor, "k"]) -> Bool[Tensor, "k"]:
     """Where a slice has no kink within ``WINDOW`` points: its slope changes there by what its second derivative says, up
     to 5 %. Max-pooling and the maximum in S leave kinks on a softplus network too; curvature means nothing across them.
     """

@@ -75,9 +75,7 @@ def spearman(first: Float[np.ndarray, "*k"], second: Float[np.ndarray, "*k"]) ->
     return math.nan if constant else round(float(spearmanr(first.ravel(), second.ravel()).statistic), 12)
 
 
-def interval(
-    values: Sequence[float] | Float[np.ndarray, "n"], unit: str | None = None, *, how: str = "mean"
-) -> Interval:
+def interval(values: Sequence[float] | Float[np.ndarray, "n"], unit: str | None = None, *, how: str = "mean") -> Interval:
     """Mean or median with its 95 % bootstrap interval; percent unless a ``unit`` is named.
 
     A mean of flags, 0 or 100 each, has Wilson's interval: the bootstrap's is a point where all of them agree.
@@ -89,9 +87,7 @@ def interval(
     return found if unit is None else found | {"unit": unit}
 
 
-def ratio(
-    first: Float[np.ndarray, "n"], second: Float[np.ndarray, "m"], *, how: str = "mean"
-) -> Interval | None:
+def ratio(first: Float[np.ndarray, "n"], second: Float[np.ndarray, "m"], *, how: str = "mean") -> Interval | None:
     """First over second with a 95 % bootstrap interval, unit ×: of their means, of their medians, or the ``geometric``
     mean of the ratios one by one. Samples of equal length belong to the same images and are drawn together.
 

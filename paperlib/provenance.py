@@ -49,6 +49,7 @@ def _processor() -> str:
 
 def git_commit() -> str | None:
     """The commit the code was run from, with ``+`` for uncommitted changes; None outside a repository."""
+
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True, check=True)
         return done.stdout.strip()

@@ -94,9 +94,7 @@ def add_train(commands) -> None:
             left = None if ends is None else max(ends - time.monotonic(), 0.0)
             try:
                 with workflow.stamped("train", name, options.profile, wanted=options.step):
-                    path = training.train(
-                        name, options.profile, budget=left, rebuild=options.rebuild, device=options.device
-                    )
+                    path = training.train(name, options.profile, budget=left, rebuild=options.rebuild, device=options.device)
             except OutOfTime as error:
                 print(f"paperlib: {error}", file=sys.stderr)
                 return 3
@@ -139,8 +137,13 @@ def add_search(commands) -> None:
 
     command = add_command(commands, run, "search", "choose a penalty's strength by one rule, on held-out images")
     command.add_argument("name", nargs="+", help="searches of experiments.yml")
-    command.add_argument("--strong", type=int, default=0, metavar="N",
-                         help="judge the N best candidates of a finished search again, by the tables' whole cascade")
+    command.add_argument(
+        "--strong",
+        type=int,
+        default=0,
+        metavar="N",
+        help="judge the N best candidates of a finished search again, by the tables' whole cascade",
+    )
     command.add_argument("--images", type=int, default=500, help="held-out images of --strong (default: 500)")
 
 

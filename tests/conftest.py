@@ -45,8 +45,19 @@ KEPT = (
 )  # fmt: skip
 PAGES = tuple(
     f"press/page/{name}.py"
-    for name in ("cells", "columns", "drawn", "figures", "library", "site", "template", "values",
-                 "vocabulary", "words", "claims")
+    for name in (
+        "cells",
+        "columns",
+        "drawn",
+        "figures",
+        "library",
+        "site",
+        "template",
+        "values",
+        "vocabulary",
+        "words",
+        "claims",
+    )
 )
 EXPERIMENTS = """
 recipes:

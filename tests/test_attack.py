@@ -205,9 +205,7 @@ def test_batchnorm_in_train_mode_mixes_no_images():
 
 def test_the_generator_decides_the_random_start():
     model, x, y = setting()
-    one, same, other = (
-        pgd(model, x, y, eps=0.2, step_size=0.02, steps=2, generator=seeded(seed)).x for seed in (0, 0, 1)
-    )
+    one, same, other = (pgd(model, x, y, eps=0.2, step_size=0.02, steps=2, generator=seeded(seed)).x for seed in (0, 0, 1))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
@@ -278,9 +276,7 @@ def test_more_steps_are_not_worse(name):
     target = least_likely_class(model(x))
     climbed = {"cross_entropy": lambda Z: cross_entropy(Z, y), "cw": lambda Z: -decision(Z, y),
                "least_likely": lambda Z: -cross_entropy(Z, target), "dlr": lambda Z: logits_ratio(Z, y)}[name]  # fmt: skip
-    few, many = (
-        climbed(model(attack(model, x, y, eps=0.05, step_size=0.005, steps=k, objective=name).x)) for k in (2, 10)
-    )
+    few, many = (climbed(model(attack(model, x, y, eps=0.05, step_size=0.005, steps=k, objective=name).x)) for k in (2, 10))
     assert bool((many > few).all()) and bool((few > climbed(model(x))).all())
 
 

@@ -14,8 +14,14 @@ def interval(mean, low, high):
 
 VALUES = Values(
     records={
-        "table1": {"a": interval(80, 75, 85), "b": interval(60, 55, 65), "x": 3.0, "bim": {"0.05": 1.0, "0.1": 2.0},
-                   "far": "> 64 px", "empty": interval(None, None, None)},
+        "table1": {
+            "a": interval(80, 75, 85),
+            "b": interval(60, 55, 65),
+            "x": 3.0,
+            "bim": {"0.05": 1.0, "0.1": 2.0},
+            "far": "> 64 px",
+            "empty": interval(None, None, None),
+        },
         "fig06": {"d": interval(4, 1, 7)},
     },
     stated={"table1": {"a": 78.0, "b": 99.0}},

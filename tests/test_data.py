@@ -218,9 +218,7 @@ def test_a_failed_download_says_how_to_get_the_data(name, error, monkeypatch):
 def test_an_unknown_name():
     with pytest.raises(DataError) as caught:
         load("imagenet")
-    assert str(caught.value) == (
-        f"data is 'imagenet'; allowed are {', '.join(data.SETS)}, or the path of an .npz archive"
-    )
+    assert str(caught.value) == (f"data is 'imagenet'; allowed are {', '.join(data.SETS)}, or the path of an .npz archive")
 
 
 def test_a_missing_archive(tmp_path):

@@ -150,9 +150,7 @@ def test_robustness_of_a_linear_network_is_its_closed_form(pgd_steps):
     y = labels_of(linear(W), x)
     y[:3] = 1 - y[:3]
     distance = decision(linear(W)(x), y).detach() / (W[0] - W[1]).abs().sum()
-    values, found = evaluate.robustness(
-        linear(W), x, y, eps=EPS, step_size=0.02, pgd_steps=pgd_steps, generator=seeded()
-    )
+    values, found = evaluate.robustness(linear(W), x, y, eps=EPS, step_size=0.02, pgd_steps=pgd_steps, generator=seeded())
     assert values["clean"] == intervals.wilson(37, 40)
     for eps in EPS:
         expected = distance > eps

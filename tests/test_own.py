@@ -134,8 +134,11 @@ def test_weights_that_do_not_fit_are_refused_by_name(source, tmp_path):
         ({"epoch": 3}, "holds a dictionary with 'epoch'; allowed"),
         ({}, "holds a dictionary with nothing in it; allowed"),
         (torch.zeros(3), "holds Tensor; allowed is a state dictionary"),
-        (nn.Linear(2, 2), r"holds whole pickled objects \(torch\.nn\.modules\.linear\.Linear\), which can run code when "
-         r"they are read; allowed is a state dictionary, which, .* this writes .*: python -c \".*state_dict\(\)"),
+        (
+            nn.Linear(2, 2),
+            r"holds whole pickled objects \(torch\.nn\.modules\.linear\.Linear\), which can run code when "
+            r"they are read; allowed is a state dictionary, which, .* this writes .*: python -c \".*state_dict\(\)",
+        ),
         ({"weights": WEIGHTS, "loss": np.float64(1)}, r"numpy objects beside its weights \(numpy\S+scalar\), .*found\["),
     ],
 )
@@ -180,8 +183,11 @@ def refusing(linear, x):
     ("f", "said"),
     [
         (lambda linear, x: linear(x) * torch.nan, "logits are not finite for 4 of 4 images"),
-        (lambda linear, x: linear(x) / torch.tensor([1.0, 0, 1, 1])[:, None], "takes 4 images at once, but not one alone: "
-         r"the network returns \(4, 10\) for 1 image; allowed are"),
+        (
+            lambda linear, x: linear(x) / torch.tensor([1.0, 0, 1, 1])[:, None],
+            "takes 4 images at once, but not one alone: "
+            r"the network returns \(4, 10\) for 1 image; allowed are",
+        ),
         (lambda linear, x: linear(x.sqrt()), "gradients of its margin are not finite for 4 of 4 images"),
         (unfollowed, "do not depend differentiably on the image"),
         (lambda linear, x: linear(x.detach()), "do not depend differentiably on the image"),

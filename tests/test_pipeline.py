@@ -447,8 +447,11 @@ def test_make_runs_in_a_path_with_spaces(with_make):
 
 def test_make_installs_again_when_the_list_has_changed_and_not_when_its_date_has(with_make):
     calls = with_make.root / "calls.txt"
-    script(with_make.root / "python", f"""
-case "$*" in *"-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python;; *"-m pip"*) echo pip >> "{calls}";; esac""")
+    script(
+        with_make.root / "python",
+        f"""
+case "$*" in *"-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python;; *"-m pip"*) echo pip >> "{calls}";; esac""",
+    )
     list_of = with_make.root / "requirements.txt"
     for date, content, installed in ((1e9, "a", 1), (4e9, "a", 1), (4e9, "a", 1), (1e9, "b", 2), (1e9, "b", 2)):
         list_of.write_text(content)

@@ -19,7 +19,7 @@ from paperlib.state import InputError
 from press.__main__ import main
 from press.plan.settings import ROOT
 
-HOSTILE = '</style><script>alert("x")</script><img src=http://evil.example/a.png onerror=alert(1)> & \'quoted\''
+HOSTILE = "</style><script>alert(\"x\")</script><img src=http://evil.example/a.png onerror=alert(1)> & 'quoted'"
 
 
 def interval(mean, half=3.0, n=500, **more):

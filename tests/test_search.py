@@ -71,9 +71,7 @@ def test_a_wrong_search_is_refused(tiny):
 def test_the_paper_s_searches_have_one_budget(data):
     one, other = (searches.described(f"{data}-{method}", "paper") for method in ("ours", "crossentropy"))
     assert len(one["candidates"]) == len(other["candidates"])
-    assert {key: one[key] for key in one if key != "candidates"} == {
-        key: other[key] for key in other if key != "candidates"
-    }
+    assert {key: one[key] for key in one if key != "candidates"} == {key: other[key] for key in other if key != "candidates"}
 
 
 def test_the_best_candidates_are_judged_again_by_the_cascade(monkeypatch):

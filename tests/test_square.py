@@ -40,9 +40,7 @@ def test_it_asks_for_no_gradient_and_never_climbs_down():
         grads.append(torch.is_grad_enabled() or z.requires_grad)
         return model(z)
 
-    margins = [
-        decision(model(square(watched, x, y, eps=0.03, queries=q, generator=seeded()).x), y) for q in (1, 10)
-    ]
+    margins = [decision(model(square(watched, x, y, eps=0.03, queries=q, generator=seeded()).x), y) for q in (1, 10)]
     assert not any(grads)
     assert margins[1].mean() < margins[0].mean()
 

@@ -42,9 +42,7 @@ def test_c_and_eps_grow_linearly_and_sizes_are_converted_once(monkeypatch):
         return cross_entropy(model(x), y).mean()
 
     monkeypatch.setattr(train, "batch_loss", noted)
-    recipe = toy_recipe(
-        method="ours", c=0.8, warmup=1.5, eps=51, eps_warmup=2, step_size=10.2, epochs=3, batch=15, lr=1e-4
-    )
+    recipe = toy_recipe(method="ours", c=0.8, warmup=1.5, eps=51, eps_warmup=2, step_size=10.2, epochs=3, batch=15, lr=1e-4)
     fit(recipe, toy_dataset((3, 8, 8), pixel_scale=255), progress=False)
     at = [epoch + k / 4 for epoch in range(3) for k in range(4)]
     assert [c for c, _, _ in seen] == pytest.approx([0.8 * min(1, t / 1.5) for t in at])
@@ -74,9 +72,7 @@ def test_a_network_learns_and_its_curve_says_so():
     assert curve[-1]["loss"] < curve[0]["loss"] / 2
     right = (model(DATA.validation.x).argmax(1) == DATA.validation.y).double().mean().item()
     assert curve[-1]["clean"] == pytest.approx(100 * right) and right > 0.9
-    found = attack(
-        model, DATA.validation.x, DATA.validation.y, eps=0.1, steps=10, step_size=0.025, stop_at_success=True
-    )
+    found = attack(model, DATA.validation.x, DATA.validation.y, eps=0.1, steps=10, step_size=0.025, stop_at_success=True)
     assert curve[-1]["adversarial"] == pytest.approx(100 * (~found.success).double().mean().item())
 
 

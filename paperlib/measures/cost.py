@@ -24,9 +24,7 @@ def measure(networks: dict[str, Trained], *, rounds: int, batches: int, device: 
     return Measured(cost(seconds, curves), arrays, ((data, len(data.train.first(recipes["natural"].train_n))),))
 
 
-def cost(
-    seconds: Mapping[str, Sequence[float]], curves: Mapping[str, list[dict]]
-) -> dict[str, dict[str, Interval | int]]:
+def cost(seconds: Mapping[str, Sequence[float]], curves: Mapping[str, list[dict]]) -> dict[str, dict[str, Interval | int]]:
     """For each method ``seconds`` an epoch and how many times natural's that is (``over_natural``, round by round),
     medians over rounds; and the epochs until clean and adversarial accuracy on held-out images were near their best.
 

@@ -44,9 +44,7 @@ def measure(
     return Measured(values, arrays, ((data, 1),))
 
 
-def slice_of(
-    network: nn.Module, x: Float[Tensor, "1 c h w"], y: Tensor, *, beta: float, extent: float, steps: int
-) -> Slice:
+def slice_of(network: nn.Module, x: Float[Tensor, "1 c h w"], y: Tensor, *, beta: float, extent: float, steps: int) -> Slice:
     """S along the first step of the C&W attack, ``extent`` to each side, in double precision."""
     smooth = softened(network, beta).double()
     u = surface.adversarial_direction(network, x, y)[0].double()

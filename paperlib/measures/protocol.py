@@ -25,8 +25,15 @@ def measure(
     values = {}
     for role, model in tables.ready(networks).items():
         found = protocols(
-            model, x, y, eps=[data.to_input(size) for size in eps], step_size=data.to_input(step_size), steps=steps,
-            long_steps=long_steps, seed=seed, batch=tables.batch(device),
+            model,
+            x,
+            y,
+            eps=[data.to_input(size) for size in eps],
+            step_size=data.to_input(step_size),
+            steps=steps,
+            long_steps=long_steps,
+            seed=seed,
+            batch=tables.batch(device),
         )
         sizes = [f"{size:g}" for size in eps]
         values[role] = {way: dict(zip(sizes, row, strict=True)) for way, row in found.items()}

@@ -112,9 +112,7 @@ def gains(flags: dict[str, Flags]) -> dict:
     }  # fmt: skip
 
 
-def vanished(
-    networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, below: float
-) -> dict:
+def vanished(networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, below: float) -> dict:
     """The share of images (percent) where the l1 norm of the loss's gradient is ``below`` a number of nats, and the
     norm's ``median``: to first order, no change of the pixels by at most 1 raises the loss by more than that norm."""
     slope = {
@@ -126,7 +124,10 @@ def vanished(
 
 
 def foretold(
-    networks: dict[str, Callable], x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], judged: dict[str, Evaluation],
+    networks: dict[str, Callable],
+    x: Float[Tensor, "n c h w"],
+    y: Int[Tensor, "n"],
+    judged: dict[str, Evaluation],
     eps: float,
 ) -> dict:
     """``indicators`` on the images of the worst case."""

@@ -26,9 +26,21 @@ def measure(
         kind, trained = _kind(role), networks[role]
         x, y = tables.inputs(trained.dataset, images[kind], device)
         judged = evaluation(
-            model, x, y, eps=eps[kind], step_size=step_size[kind], strong=strong[kind],
-            pixel_scale=trained.dataset.pixel_scale, steps=steps, pgd_steps=pgd_steps, pgd_restarts=restarts[kind],
-            cascade=LEVELS[level], seed=seed, batch=tables.batch(device), store=store / "parts", of=tables.made_of(trained),
+            model,
+            x,
+            y,
+            eps=eps[kind],
+            step_size=step_size[kind],
+            strong=strong[kind],
+            pixel_scale=trained.dataset.pixel_scale,
+            steps=steps,
+            pgd_steps=pgd_steps,
+            pgd_restarts=restarts[kind],
+            cascade=LEVELS[level],
+            seed=seed,
+            batch=tables.batch(device),
+            store=store / "parts",
+            of=tables.made_of(trained),
         )
         first, kept = judged.chosen[: oracle[kind]], {"store": store / "oracle", "of": trained.sha256, "ends": ends}
         left = {

@@ -49,8 +49,12 @@ def _filled(values: dict, pictures: dict, numbers: str, *, heading: int, alone: 
     style = Markup((FOLDER / "page.css").read_text(encoding="utf-8"))
     levels = [f"h{min(heading + k, 6)}" for k in range(3)]
     view = _View(values, pictures)
-    return _environment().get_template("page.html").render(
-        v=values, view=view, style=style, numbers=numbers, alone=alone, levels=levels, roles=ROLES, verdicts=VERDICTS
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            v=values, view=view, style=style, numbers=numbers, alone=alone, levels=levels, roles=ROLES, verdicts=VERDICTS
+        )
     )
 
 
@@ -132,9 +136,7 @@ class _View:
 
     def curve(self) -> Markup:
         """Accuracy against the size."""
-        lines = [
-            self.styles[method] | {"points": _points(of["clean"], of["worst"])} for method, of in self.networks.items()
-        ]
+        lines = [self.styles[method] | {"points": _points(of["clean"], of["worst"])} for method, of in self.networks.items()]
         lines.append(self.own | {"points": _points(self.values["clean"], self.values["worst"])})
         worst = ", ".join(f"{percent(each)} at {sized(key, self.unit)}" for key, each in self.values["worst"].items())
         alt = f"Worst-case accuracy against the size of the perturbation: {percent(self.values['clean'])} at 0, {worst}"

@@ -136,7 +136,6 @@ def _sentence(text: str) -> str:
 
 
 def _provenance(command: str, started: datetime, seconds: float) -> dict:
-
     return {
         "command": command, "paperlib": __version__, "git_commit": provenance.git_commit(),
         "autoattack": oracle.available(), "environment": provenance.environment(),

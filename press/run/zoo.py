@@ -59,9 +59,7 @@ def _say_damage(path: Path) -> None:
             say(f"{fault}; {path.stem} is trained anew")
 
 
-def train(
-    recipe: Recipe, path: Path, *, budget=None, device="cpu", progress=True, source: Trained | None = None
-) -> None:
+def train(recipe: Recipe, path: Path, *, budget=None, device="cpu", progress=True, source: Trained | None = None) -> None:
     """Fit the recipe, resuming from the state beside ``path``, and write checkpoint and card, each in one piece."""
     dataset = data.load(recipe.data)
     state = state_file(path)

@@ -41,9 +41,7 @@ def recipes(**changes) -> dict:
 def test_methods_take_turns_and_the_first_step_of_a_turn_does_not_count(steps):
     seconds = train.epoch_seconds(recipes(), DATA, rounds=3, batches=2)
     # 60 images are 60 / 16 batches, each of the method's own length
-    assert seconds == {
-        name: pytest.approx([length * 60 / 16] * 3) for name, length in zip(NAMES, (1, 3, 8), strict=True)
-    }
+    assert seconds == {name: pytest.approx([length * 60 / 16] * 3) for name, length in zip(NAMES, (1, 3, 8), strict=True)}
     assert [name for name, _, _ in steps] == [name for name in NAMES for _ in range(3)] * 3
     # penalty and eps have their full size, whatever the warm-up
     assert {at for _, _, at in steps} == {float("inf")}
