@@ -10,12 +10,7 @@ from press.plan import experiments
 
 
 class Run:
-    """Collects one artifact's provenance from its first line on and writes ``<artifact>.json`` and ``.npz``::
-
-    run = Run("fig06", profile="quick", parameters={"image": 3})
-    natural = run.model("natural", zoo.get("digits-natural", "quick"))
-    run.write({"slope": 1.0}, surface=array)
-    """
+    """Collects one artifact's provenance from its first line on and writes ``<artifact>.json`` and ``.npz``."""
 
     def __init__(self, artifact: str, *, profile: str, parameters: dict, out: str = "", seeds: dict | None = None):
         self.artifact, self.profile, self.parameters = artifact, profile, parameters
