@@ -14,7 +14,7 @@ from paperlib import files, sealed
 from press.__main__ import main
 from press.page import manifest, site, verify
 from press.plan import experiments, settings
-from press.run import inventory, places, sheet, steps, workflow
+from press.run import inventory, places, sheet, training, workflow
 
 
 def flip(path: Path) -> None:
@@ -336,7 +336,7 @@ def test_a_full_disk_is_one_sentence_with_file_and_way_out(monkeypatch, capsys, 
     def full(path, *_, **__):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(steps, "data", lambda name, profile: full(tmp_path / "toy.json"))
+    monkeypatch.setattr(training, "data", lambda name, profile: full(tmp_path / "toy.json"))
     monkeypatch.setattr(experiments, "check_profile", lambda profile: None)
     assert main(["data", "digits"]) == 2
     sentence = f"the disk is full: {tmp_path}/toy.json did not fit; make room, and the same command goes on from here"
