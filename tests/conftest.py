@@ -121,6 +121,24 @@ class OutOfTime(Exception):
     pass
 '''
 
+# its weights are the recipe as JSON
+CHECKPOINTS = '''
+"""A toy checkpoint's files."""
+import json
+from dataclasses import asdict
+from press.plan import experiments
+
+def path_of(name, profile):
+    return experiments.build_dir(profile) / "models" / f"{name}.safetensors"
+
+def retire(path):
+    path.unlink(missing_ok=True)
+    path.with_suffix(".state").unlink(missing_ok=True)
+
+def is_finished(path, recipe, data_sha256, source_sha256):
+    return path.exists() and path.read_text() == json.dumps(asdict(recipe))
+'''
+
 # counts epochs in a file, so that a test can see what was done twice
 ZOO = '''
 """A toy zoo: trains by counting epochs, and goes on where it stopped."""
@@ -129,6 +147,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from filelock import FileLock
 from press.plan import experiments, settings
+from press.run.checkpoints import path_of, retire
 
 @dataclass(frozen=True)
 class Trained:
@@ -142,18 +161,8 @@ class Network(str):
     def to(self, device):
         return self
 
-def path_of(name, profile):
-    return experiments.build_dir(profile) / "models" / f"{name}.safetensors"
-
 def file_hash(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-def retire(path):
-    path.unlink(missing_ok=True)
-    path.with_suffix(".state").unlink(missing_ok=True)
-
-def is_finished(path, recipe, data_sha256, source_sha256):
-    return path.exists() and path.read_text() == json.dumps(asdict(recipe))
 
 def get(name, profile, *, budget=None, rebuild=False, device="cpu", progress=True):
     recipe, path = experiments.recipe(profile, name), path_of(name, profile)
@@ -281,6 +290,7 @@ class Project:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(HERE / path, root / path)
         toys = {"paperlib/recipe": RECIPE, "paperlib/train": TRAIN, "press/run/zoo": ZOO, "paperlib/data": DATA}
+        toys |= {"press/run/checkpoints": CHECKPOINTS}
         toys |= {"paperlib/measures/draw": MEASURES, "paperlib/drawings/draw": DRAWINGS}
         for name, text in (toys | ({} if real_book else {"press/page/site": BOOK})).items():
             (root / name).parent.mkdir(exist_ok=True)

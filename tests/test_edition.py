@@ -14,7 +14,7 @@ from paperlib import record as records
 from press.__main__ import main
 from press.page import drawn, edition, manifest, site
 from press.plan import experiments, settings
-from press.run import zoo
+from press.run import checkpoints, zoo
 from press.run.record import Run
 
 REPOSITORY = settings.ROOT
@@ -76,7 +76,7 @@ def test_the_command_says_where_and_what(finished, capsys):
 
 
 def test_other_weights_than_the_record_s_are_refused(finished):
-    path = zoo.path_of("net", "paper")
+    path = checkpoints.path_of("net", "paper")
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(edition.EditionError, match="^fig06 cannot be published: the checkpoint of net is another one; "):
         edition.publish()
@@ -257,7 +257,7 @@ def test_the_edition_in_the_repository_is_what_was_published():
     for path in (folder / "results").glob("*.json"):
         records.content_of(path)
     for path in (folder / "models").glob("*.safetensors"):
-        assert zoo.fault_of(path) is None
+        assert checkpoints.fault_of(path) is None
     assert all(sealed.is_whole(path) for path in (folder / "oracle").glob("*.npy"))
 
 

@@ -17,7 +17,7 @@ from paperlib.sealed import DamagedError
 from paperlib.train import OutOfTime, load_state, save_state
 from press.plan import experiments
 from press.run import zoo
-from press.run.zoo import ZooError
+from press.run.checkpoints import CheckpointError
 
 
 class House:
@@ -278,7 +278,7 @@ DAMAGES = [truncate, flip, change_a_number, scribble, replace_card, write_as_bef
 def test_a_damaged_checkpoint_is_trained_again_and_kept_aside(house, damage, capsys):
     whole = weights(house.get().model)
     sentence = damage(house)
-    with pytest.raises(ZooError, match=re.escape(f"{sentence}; fetch it again or train it anew with --rebuild")):
+    with pytest.raises(CheckpointError, match=re.escape(f"{sentence}; fetch it again or train it anew with --rebuild")):
         zoo.load(house.path)
     left = house.path.read_bytes() if house.path.exists() else None
     assert torch.equal(weights(house.get().model), whole) and len(house.trained) == 2
@@ -322,7 +322,7 @@ def test_a_forged_file_is_refused_with_its_name_and_rebuilt_when_asked(house, da
     whole = weights(house.get().model)
     sentence = damage(house)
     before = {path: path.read_bytes() for path in house.models.iterdir()}
-    with pytest.raises(ZooError) as caught:
+    with pytest.raises(CheckpointError) as caught:
         house.get()
     assert str(caught.value).startswith(sentence)
     assert {path: path.read_bytes() for path in house.models.iterdir()} == before
@@ -344,7 +344,7 @@ def test_a_card_of_another_version_is_refused_with_its_name(house):
     card = json.loads(house.card.read_text())
     for recipe in (card["recipe"] | {"colour": 1}, {"data": "digits"}, card["recipe"] | {"width": 0}):
         sealed.write_json(house.card, card | {"recipe": recipe})
-        with pytest.raises(ZooError) as caught:
+        with pytest.raises(CheckpointError) as caught:
             zoo.load(house.path)
         assert str(caught.value).startswith(f"{house.card} holds no recipe of this version: ")
 

@@ -14,7 +14,7 @@ from press.page.findings import edition_dir
 from press.page.manifest import EditionError
 from press.plan import experiments
 from press.plan.searches import described
-from press.run import search, zoo
+from press.run import checkpoints, search
 
 PROFILE = "paper"
 LIMIT = 40 * 2**20
@@ -66,7 +66,7 @@ def artifact_files(key: str, profile: str) -> list[tuple[Path, Path]]:
         if path.is_file():
             found.append((path, Path("results") / path.name))
     for model in sealed.read_json(place / "results" / f"{key}.json")["models"].values():
-        path = zoo.path_of(model["name"], profile)
+        path = checkpoints.path_of(model["name"], profile)
         files = (path, path.with_suffix(".json")) if weighs(model["name"]) else (path.with_suffix(".json"),)
         found += [(file, Path("models") / file.name) for file in files]
     return found
@@ -123,9 +123,9 @@ def model_reasons(model: dict, profile: str, folder: Path) -> list[str]:
         return [f"the checkpoint of {model['name']} is missing"]
     if not path.with_suffix(".json").is_file():
         return [f"the card of {model['name']} is missing"]
-    sha256 = file_hash(path) if weighs(model["name"]) else zoo.card_of(path)["sha256"]
+    sha256 = file_hash(path) if weighs(model["name"]) else checkpoints.card_of(path)["sha256"]
     if sha256 != model["sha256"]:
         return [f"the checkpoint of {model['name']} is another one"]
-    if not zoo.same_recipe(model["recipe"], experiments.recipe(profile, model["name"])):
+    if not checkpoints.same_recipe(model["recipe"], experiments.recipe(profile, model["name"])):
         return [f"the recipe of {model['name']} has changed"]
     return []

@@ -9,6 +9,7 @@ from paperlib.files import archive_path, file_hash, write_atomic
 from paperlib.fingerprint import code_digest, digest, module_paths
 from press.plan import experiments, settings
 from press.plan.experiments import build_dir
+from press.run.checkpoints import is_finished, path_of, retire
 from press.run.places import StepError, lock, say, whole
 
 
@@ -78,8 +79,8 @@ def train(
     from press.run import zoo
 
     if stored and _unpacked(name, profile):
-        return zoo.path_of(name, profile)
-    path, began, against = zoo.path_of(name, profile), time.monotonic(), []
+        return path_of(name, profile)
+    path, began, against = path_of(name, profile), time.monotonic(), []
     for source in sources(name, profile):
         against.append(file_hash(train(source, profile, budget=budget, device=device)))
         budget = None if budget is None else budget - (time.monotonic() - began)
@@ -90,7 +91,7 @@ def train(
         marker = path.with_name(f"{name}.made_of")
         if marker.is_file() and marker.read_bytes() != made_of.encode():
             say(f"{name} was not made by this code of these data, or {marker.name} is damaged; it is trained anew")
-            zoo.retire(path)
+            retire(path)
         write_atomic(marker, made_of)
         zoo.get(name, profile, budget=budget, rebuild=rebuild, device=device)
     return path
@@ -101,8 +102,6 @@ def _unpacked(name: str, profile: str) -> bool:
 
     The marker says so, and no run takes it for a training of its own: ``make book`` trains that model anew.
     """
-    from press.run import zoo
-
     path, held = weights(name, profile), settings.ROOT / "book" / "published" / "models" / f"{name}.safetensors"
     if not held.is_file() or not held.with_suffix(".json").is_file() or sources(name, profile):
         return False
@@ -110,7 +109,7 @@ def _unpacked(name: str, profile: str) -> bool:
     if path.is_file() and (not marker.is_file() or marker.read_bytes() != mark.encode()):
         return False
     sha256 = data(data_of(name, profile), profile)["sha256"]
-    if not zoo.is_finished(held, experiments.recipe(profile, name), sha256, None):
+    if not is_finished(held, experiments.recipe(profile, name), sha256, None):
         return False
     with lock(profile, f"train-{name}"):
         write_atomic(marker, mark)
@@ -131,14 +130,12 @@ def _device(name: str) -> str:
 
 def is_trained(name: str, profile: str) -> bool:
     """Whether a model's checkpoint is of its present recipe, data and source; the code that trained it does not count."""
-    from press.run import zoo
-
     against = sources(name, profile)
     if not all(is_trained(source, profile) for source in against):
         return False
     sha256 = data(data_of(name, profile), profile)["sha256"]
-    source_sha256 = file_hash(zoo.path_of(against[0], profile)) if against else None
-    return zoo.is_finished(zoo.path_of(name, profile), experiments.recipe(profile, name), sha256, source_sha256)
+    source_sha256 = file_hash(path_of(against[0], profile)) if against else None
+    return is_finished(path_of(name, profile), experiments.recipe(profile, name), sha256, source_sha256)
 
 
 def data_of(name: str, profile: str) -> str:
