@@ -5,10 +5,12 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 PACKAGE = Path(__file__).resolve().parent
 # what may lie beside a module and be part of it
 BESIDE = (".html", ".css", ".json")
+_PARSING = Lock()
 
 
 def digest(*parts: object) -> str:
@@ -22,6 +24,12 @@ def tensors_digest(words: object, *tensors) -> str:
     for tensor in tensors:
         found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
+
+
+def parsed(source: str) -> ast.Module:
+    """The syntax tree of Python source, one at a time: Python 3.11 counts depths wrongly when several threads parse."""
+    with _PARSING:
+        return ast.parse(source)
 
 
 def modules(source: str) -> list[str]:
@@ -45,7 +53,7 @@ def _path(module: str) -> Path:
 @lru_cache(maxsize=256)
 def _imported(source: str) -> frozenset[str]:
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -66,7 +74,7 @@ def _with_named(path: Path) -> list[Path]:
 
 @lru_cache(maxsize=256)
 def _words(source: str) -> frozenset[str]:
-    nodes = ast.walk(ast.parse(source))
+    nodes = ast.walk(parsed(source))
     return frozenset(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
@@ -83,7 +91,7 @@ def _code(path: Path) -> str:
 @lru_cache(maxsize=256)
 def _bare(source: str) -> str:
     """Python without comments, docstrings and layout."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     for node in ast.walk(tree):
         first = node.body[0] if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body else None
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
@@ -98,7 +106,7 @@ def code_of(module: str) -> str:
 
 def keywords(module: str, function: str) -> list[str]:
     """The keyword-only parameters of a module's function, read without importing it."""
-    for node in ast.parse(_path(module).read_text(encoding="utf-8")).body:
+    for node in parsed(_path(module).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef) and node.name == function:
             return [argument.arg for argument in node.args.kwonlyargs]
     return []

@@ -368,6 +368,18 @@ def test_a_changed_drawing_a_changed_number_of_the_paper_and_a_changed_sentence_
     assert len(book_project.lines("measured.txt")) == 2
 
 
+def test_what_is_measured_is_drawn_without_a_process_for_each(project):
+    project.make()
+    logs = sorted((project.build / "logs").glob("execute-*.log"))
+    assert [log.stem for log in logs] == ["execute-fig01", "execute-fig02"]
+    for log in logs:
+        log.unlink()
+    project.edit("paperlib/drawings/draw.py", "red", "blue")
+    said = project.make()
+    assert len(project.lines("executed.txt")) == 4 and len(project.lines("measured.txt")) == 2
+    assert not any(log.exists() for log in logs) and "execute fig01" in said
+
+
 def test_a_recipe_field_retrains_only_the_models_that_set_it(project):
     status, said = project.run("figure", "fig02", "--set", "c=0.7 image=4")
     assert status == 0, said

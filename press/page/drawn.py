@@ -34,7 +34,6 @@ def draw(*, cores: int = 1) -> None:
     """
     manifest.check()
     with places.lock(PLACE, "draw"), _drawing_only(), ThreadPoolExecutor(cores) as pool:
-        # one after another: reading code in several threads at once fails in Python 3.11
         left = [(spec_of(path.stem), made_of) for path, made_of in _fingerprints() if not _is_drawn(path.stem, made_of)]
         list(pool.map(lambda each: _draw(*each), left))
 

@@ -4,6 +4,7 @@ import ast
 import json
 from pathlib import Path
 
+from paperlib.fingerprint import parsed
 from press.plan import settings
 from press.plan.settings import PLAIN, ExperimentError, choice, fits, is_plain, kind_of, listed
 
@@ -38,7 +39,7 @@ def notebook_path(notebook: str) -> Path:
 
 def notebook_parameters(notebook: str) -> dict[str, object]:
     """A notebook's parameters with their defaults, read from its cell tagged ``parameters``."""
-    tree = ast.parse(parameters_source(notebook))
+    tree = parsed(parameters_source(notebook))
     try:
         return {
             target.id: ast.literal_eval(node.value)

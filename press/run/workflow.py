@@ -6,10 +6,12 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from paperlib import fingerprint, sealed
 from paperlib.files import made, scratch
+from paperlib.refusal import Refusal
 from press.plan import check, experiments, settings
 from press.plan.experiments import build_dir
 from press.run import inventory, steps, training
@@ -55,10 +57,37 @@ def book_sources() -> list[Path]:
 def make_book(profile: str, *, cores: int | None = None) -> Path:
     """Trains, executes and builds whatever is missing or changed; returns the book's first page."""
     check.check(profile)
+    cores = cores or available_cores()
     with lock(profile, "book"):
-        if _snakemake(profile, cores or available_cores()):
+        _redraw(profile, cores)
+        if _snakemake(profile, cores):
             raise StepError(_failures(profile))
     return build_dir(profile) / "html" / "index.html"
+
+
+def _redraw(profile: str, cores: int) -> None:
+    """Draws here what only has to be drawn anew; a process for each, as Snakemake starts, would take twice as long."""
+    with ThreadPoolExecutor(cores) as pool:
+        for key in experiments.keys(profile):
+            if not is_done(profile, "execute", key) and _is_measured(profile, key):
+                pool.submit(_execute, profile, key)
+
+
+def _is_measured(profile: str, key: str) -> bool:
+    """Whether an artifact's networks are done, and its record is of them and of today's parameters and code."""
+    spec = experiments.artifact(profile, key)
+    names = dict.fromkeys(spec.models.values())
+    before = [("train", name) for name in names] + [("data", data_step(name, profile)) for name in names]
+    if not all(is_done(profile, *each) for each in before):
+        return False
+    made_of = steps.measurement(spec)
+    return bool(made_of) and steps.is_measured(build_dir(profile) / "results" / f"{key}.json", made_of)
+
+
+def _execute(profile: str, key: str) -> None:
+    # one that fails is left to Snakemake, which tries again and keeps what it says
+    with contextlib.suppress(Refusal), stamped("execute", key, profile):
+        steps.execute(experiments.artifact(profile, key))
 
 
 def products(profile: str, step: str, name: str) -> list[Path]:
