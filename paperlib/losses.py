@@ -3,22 +3,20 @@
 Ours flattens S in input space (Eq. 11 and 12); the others are what it is compared with.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.func import functional_call
 
 from paperlib.attack import attack
+from paperlib.batchnorm import ConstantStatistics
 from paperlib.convolution import FastDoubleBackward
 from paperlib.data import Dataset, Split
 from paperlib.objective import cross_entropy, decision
 from paperlib.recipe import Recipe
-from paperlib.state import evaluating, input_gradient
+from paperlib.state import input_gradient
 
 Loss = Float[Tensor, ""]
 # the attacks of training: C&W from the image (A.3), PGD from a random start (Madry et al. 2018)
@@ -149,79 +147,25 @@ def flattened(batch: Batch, function: Callable) -> Loss:
 
 
 def penalised(model: nn.Module, x, y, function: Callable, p: str, c: float) -> tuple[Tensor, Tensor]:
-    """Cross-entropy + c * penalty by double backpropagation (Eq. 11 and 12), and the penalty alone.
+    """Cross-entropy + c * penalty by double backpropagation (Eq. 11 and 12), and the penalty alone, in one forward pass.
 
-    Without BatchNorm one forward pass serves both. In train mode with BatchNorm the penalty has a pass of its own, with
-    the statistics of the first as functions of the weights but not of the images: no image's gradient sees its neighbours,
-    and, as in the cross-entropy, no scale of the weights before a BatchNorm changes anything. Statistics frozen at their
-    running means fail at the latter: shrinking such weights would please the penalty without flattening the network.
+    In train mode with BatchNorm the penalty takes the batch's statistics as functions of the weights but not of the images:
+    no image's gradient sees its neighbours, and, as in the cross-entropy, no scale of the weights before a BatchNorm changes
+    anything. Statistics frozen at their running means fail at the latter: shrinking such weights would please the penalty
+    without flattening the network.
     """
-    if model.training and has_batchnorm(model):
-        with batch_statistics(model) as statistics:
-            logits = [_wide(model(x))]
-    else:
-        statistics, logits = {}, []
+    logits, statistics = [], ConstantStatistics()
 
     def values(z: Tensor) -> Tensor:
-        logits.append(_wide(functional_call(model, statistics, (z,))))
-        return function(logits[-1], y)
+        logits.append(_wide(model(z)))
+        return function(logits[0], y)
 
-    with evaluating(model) if statistics else nullcontext(), FastDoubleBackward():
-        _, gradient = input_gradient(values, x, create_graph=True)
+    with FastDoubleBackward(), statistics:
+        _, gradient = input_gradient(values, x, create_graph=True, backward=statistics.by_images)
     size = penalty(_wide(gradient), p)
     return cross_entropy(logits[0], y).mean() + c * size, size
-
-
-@contextmanager
-def batch_statistics(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """What every BatchNorm of ``model`` normalises by (Ioffe and Szegedy 2015), from the batch that passes in the block.
-
-    Under its buffers' names, ``running_mean`` and ``running_var``, a mean and a biased variance of shape ``(c,)`` each,
-    differentiable once.
-    """
-    statistics: dict[str, Tensor] = {}
-
-    def keep(name: str, h: Tensor) -> None:
-        statistics[f"{name}.running_mean"], statistics[f"{name}.running_var"] = _Moments.apply(h)
-
-    hooks = [
-        module.register_forward_pre_hook(lambda _, inputs, name=name: keep(name, *inputs))
-        for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)
-    ]  # fmt: skip
-    try:
-        yield statistics
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _wide(tensor: Tensor) -> Tensor:
     """At least single precision."""
     return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-
-
-class _Moments(torch.autograd.Function):
-    """Mean and biased variance of every channel; torch's own chain of operations takes a fifth of a training step more."""
-
-    @staticmethod
-    def forward(ctx, h: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "c"], Float[Tensor, "c"]]:
-        wide = _wide(h)
-        mean = wide.mean((0, 2, 3))
-        ctx.save_for_backward(h, mean)
-        # rounding must not make a constant channel's variance negative
-        return mean, (wide.square().mean((0, 2, 3)) - mean.square()).clamp_min(0)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, of_mean: Float[Tensor, "c"], of_variance: Float[Tensor, "c"]) -> Float[Tensor, "n c h w"]:
-        h, mean = ctx.saved_tensors
-        n = h.numel() // len(mean)
-        slope = 2 * of_variance / n
-        start = of_mean / n - slope * mean
-        slope, start = (part.view(-1, 1, 1).to(h.dtype) for part in (slope, start))
-        return torch.addcmul(start, h, slope)
-
-
-def has_batchnorm(model: nn.Module) -> bool:
-    """Whether a layer mixes the images of a batch in train mode."""
-    return any(isinstance(module, nn.BatchNorm2d) for module in model.modules())

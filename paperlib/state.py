@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from jaxtyping import Float
@@ -71,21 +71,23 @@ def _reached(function: Callable) -> list[object]:
 
 
 def input_gradient(
-    f: Callable[[Tensor], Float[Tensor, "n"]], x: Float[Tensor, "n ..."], *, create_graph: bool = False
-) -> tuple[Float[Tensor, "n"], Float[Tensor, "n ..."]]:
+    f: Callable[[Tensor], Float[Tensor, "n"]], x: Float[Tensor, "n ..."], *, create_graph: bool = False,
+    backward: Callable[[], AbstractContextManager] = nullcontext,
+) -> tuple[Float[Tensor, "n"], Float[Tensor, "n ..."]]:  # fmt: skip
     """Values ``f(x)`` and their gradient with respect to each example, touching no parameter's ``.grad``.
 
     ``f`` must treat the examples of a batch independently. Where ``f`` does not depend on ``x`` the gradient is zero.
     With ``create_graph`` both results can be differentiated again with respect to the weights (double backpropagation).
+    ``backward`` makes what the backward pass runs in.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
         values = f(x)
         if not values.requires_grad:
             return values, torch.zeros_like(x)
-        (gradient,) = torch.autograd.grad(
-            values.sum(), x, create_graph=create_graph, allow_unused=True, materialize_grads=True
-        )
+        options = {"create_graph": create_graph, "allow_unused": True, "materialize_grads": True}
+        with backward():
+            (gradient,) = torch.autograd.grad(values.sum(), x, **options)
     return (values if create_graph else values.detach()), gradient
 
 

@@ -1,4 +1,6 @@
-"""The convolution of double backpropagation is torch's own, and so are its first and second derivatives."""
+"""The layers of double backpropagation are torch's own, and so are their first and second derivatives."""
+
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -60,3 +62,34 @@ def test_layers_in_the_block_use_it_also_in_half_precision():
                 assert torch.equal(layer(x), expected)
             assert layer(x).dtype == expected.dtype
         assert type(layer(x).grad_fn).__name__ == "ConvolutionBackward0"
+
+
+# Activation and pooling.
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    "layer", [nn.ReLU(), nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d((2, 1), ceil_mode=True)], ids=repr
+)
+def test_layers_have_torchs_values_and_both_derivatives(layer, layout):
+    x = torch.randn(2, 3, 7, 6, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    weight = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.double)
+    found = []
+    for block in (FastDoubleBackward(), nullcontext()):
+        at = x.contiguous(memory_format=layout).requires_grad_()
+        with block:
+            out = layer(at)
+        (slope,) = torch.autograd.grad(out.pow(3).sum(), at, create_graph=True)
+        (second,) = torch.autograd.grad((slope * weight).sum(), at)
+        assert slope.is_contiguous(memory_format=layout)
+        found.append((out, slope, second))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+    assert found[0][2].abs().max() > 0
+
+
+def test_pooling_with_indices_is_left_to_torch():
+    x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    with FastDoubleBackward():
+        out, index = nn.MaxPool2d(2, return_indices=True)(x)
+    assert torch.equal(index, nn.MaxPool2d(2, return_indices=True)(x)[1]) and torch.equal(out, nn.MaxPool2d(2)(x))
