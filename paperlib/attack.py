@@ -7,6 +7,7 @@ model's modes, gradients or BatchNorm statistics.
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from paperlib.objective import climbed, right
+from paperlib.precision import PRECISIONS, half_precision
 from paperlib.state import check_batch, evaluating, input_gradient, reject
 from paperlib.tracker import Tracker
 
@@ -50,6 +52,7 @@ def attack(
     stop_at_success: bool = False,
     tracker: Tracker | None = None,
     batch: int = 500,
+    precision: str = "single",
     generator: torch.Generator | None = None,
 ) -> Adversarial:
     """Climb an objective of Eq. 3 inside the ``eps``-ball around ``x`` and inside [0, 1].
@@ -60,7 +63,9 @@ def attack(
     climb stalls and goes on from the best iterate, which is what it returns; ``momentum`` is the share of the last move
     that is made again (Croce and Hein 2020: 0.25). Only examples that are still right are started again, and a later start
     replaces an earlier one where it misclassifies, or climbs higher. ``tracker`` sees every iterate. ``batch`` bounds the
-    memory and changes no result. Raises ValueError with one sentence for a wrong argument.
+    memory and changes no result. With ``precision`` ``half`` the gradients are taken in bfloat16, and with them the way that
+    is climbed; every verdict is still one of the network as it is: whether an image is misclassified, the objective that
+    decides between starts, and all that ``tracker`` sees. Raises ValueError with one sentence for a wrong argument.
     """
     check_batch(x, y)
     reject(not 0 <= eps < math.inf, f"eps is {eps}; allowed is a number of at least 0")
@@ -73,7 +78,9 @@ def attack(
     reject(target is not None and target.shape != y.shape, "target has another shape than y; allowed is one class an image")
     reject(not 0 <= momentum < 1, f"momentum is {momentum}; allowed are 0 to less than 1")
     reject(batch < 1, f"batch is {batch}; allowed is at least 1")
-    climb = Climb(Ball(eps, norm), objective, steps, step_size, adaptive, momentum, stop_at_success)
+    reject(precision not in PRECISIONS, f"precision is {precision!r}; allowed are {', '.join(PRECISIONS)}")
+    half = precision == "half"
+    climb = Climb(Ball(eps, norm), objective, steps, step_size, adaptive, momentum, stop_at_success, half)
     # a wrong name is refused before any work
     climbed(objective, torch.zeros(1, 9), torch.zeros(1).long(), None if target is None else torch.zeros(1).long())
 
@@ -143,37 +150,69 @@ class Climb:
     adaptive: bool
     momentum: float
     stop: bool
+    half: bool = False
 
     def __call__(self, model, x, y, start, target, index, tracker):
         """The iterates kept, the objective there, and whether they are misclassified; ``index`` is for the tracker."""
-        with torch.no_grad():
-            f = climbed(self.objective, model(x), y, target)
+        f = self._objective(model, x, y, target)
         current = self.ball.inside(x, start)
         last, active = current.clone(), torch.arange(len(x), device=x.device)
         value = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
         wrong = torch.zeros_like(y, dtype=torch.bool)
         pace = Pace(self.step_size, current, self.steps) if self.adaptive else None
-        for k in range(self.steps + 1):
-            Z, value[active], gradient = _evaluate(model, current[active], f, active, differentiate=k < self.steps)
-            wrong[active] = ~right(Z, y[active])
-            if tracker is not None:
-                tracker.see(k, index[active], current[active], value[active], wrong[active])
-            if pace:
-                pace.remember(active, current, value, wrong, gradient)
-            going = ~wrong[active] if self.stop else torch.ones_like(active, dtype=torch.bool)
-            active = active[going]
-            if k == self.steps or len(active) == 0:
-                break
-            here, slope, size = current[active], gradient[going], self.step_size
-            if pace:
-                here, slope, size = pace.settle(k, active, here, slope)
-            moved = self.ball.inside(x[active], here + self.ball.step(slope, size))
-            if self.momentum and k > 0:
-                # a part of the last move again, as a heavy ball would
-                moved = here + (1 - self.momentum) * (moved - here) + self.momentum * (here - last[active])
-                moved = self.ball.inside(x[active], moved)
-            last[active], current[active] = here, moved
+        with half_precision(x.device, self.half) as own:
+            for k in range(self.steps + 1):
+                half = self.half and k < self.steps
+                with nullcontext() if half else own():
+                    Z, value[active], gradient = _evaluate(model, current[active], f, active, differentiate=k < self.steps)
+                wrong[active] = ~right(Z, y[active])
+                if half:
+                    with own():
+                        self._judge(model, current, y, f, active, value, wrong, tracker)
+                if tracker is not None:
+                    tracker.see(k, index[active], current[active], value[active], wrong[active])
+                if pace:
+                    pace.remember(active, current, value, wrong, gradient)
+                going = ~wrong[active] if self.stop else torch.ones_like(active, dtype=torch.bool)
+                active = active[going]
+                if k == self.steps or len(active) == 0:
+                    break
+                here, slope, size = current[active], gradient[going], self.step_size
+                if pace:
+                    here, slope, size = pace.settle(k, active, here, slope)
+                moved = self.ball.inside(x[active], here + self.ball.step(slope, size))
+                if self.momentum and k > 0:
+                    # a part of the last move again, as a heavy ball would
+                    moved = here + (1 - self.momentum) * (moved - here) + self.momentum * (here - last[active])
+                    moved = self.ball.inside(x[active], moved)
+                last[active], current[active] = here, moved
+            if pace and self.half:
+                with own():
+                    pace.judge(model, y, f)
         return (pace.best, pace.value, pace.wrong) if pace else (current, value, wrong)
+
+    def _objective(self, model, x, y, target) -> Callable:
+        """What is climbed, made of the clean logits where it depends on them and else of the first ones."""
+        made: list[Callable] = []
+
+        def f(Z: Tensor, index: Tensor) -> Tensor:
+            if not made:
+                made.append(climbed(self.objective, clean if clean is not None else Z, y, target))
+            return made[0](Z, index)
+
+        clean = None
+        if self.objective == "least_likely":
+            with torch.no_grad():
+                clean = model(x)
+        return f
+
+    def _judge(self, model, current, y, f, active, value, wrong, tracker) -> None:
+        """The verdicts of an iterate whose gradient was taken in half precision: all where somebody looks on, else those
+        that say success."""
+        asked = active if tracker is not None else active[wrong[active]] if self.stop or self.adaptive else active[:0]
+        if len(asked):
+            Z, value[asked], _ = _evaluate(model, current[asked], f, asked, differentiate=False)
+            wrong[asked] = ~right(Z, y[asked])
 
 
 class Pace:
@@ -201,6 +240,12 @@ class Pace:
         self.best[chosen], self.value[chosen], self.wrong[chosen] = current[chosen], new[better], wrong[chosen]
         if gradient is not None:
             self.slope[chosen] = gradient[better]
+
+    def judge(self, model, y, f) -> None:
+        """Value and verdict of the best in the network's own precision, after a climb in half precision."""
+        everyone = torch.arange(len(y), device=y.device)
+        Z, self.value, _ = _evaluate(model, self.best, f, everyone, differentiate=False)
+        self.wrong = ~right(Z, y)
 
     def settle(self, k: int, active, here, slope):
         """Where to go on from, along which gradient and how far; at a checkpoint a stalled climb goes back to its best."""
