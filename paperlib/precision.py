@@ -36,9 +36,25 @@ def half_precision(device: torch.device, half: bool) -> Iterator[Callable]:
         yield lambda: torch.autocast(device.type, HALF, enabled=own)
 
 
-def laid_out(network: nn.Module) -> nn.Module:
-    """The network itself, its weights in the memory layout in which convolutions are fastest on a processor."""
-    return network.to(memory_format=torch.channels_last)
+def laid_out(network: Callable) -> Callable:
+    """A copy of a network in eval mode, with frozen weights in the memory layout in which convolutions are fastest on a
+    processor, for values without gradients; any other callable, and a network that cannot be copied, as it is."""
+    if not isinstance(network, nn.Module):
+        return network
+    try:
+        copied = copy.deepcopy(network)
+    except RuntimeError:  # it holds tensors that are part of a graph
+        return network
+    for module in [each for each in copied.modules() if type(each) is nn.Sequential]:
+        _pool_first(module)
+    return copied.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _pool_first(layers: nn.Sequential) -> None:
+    """A ReLU behind the max-pooling that follows it, where it has a quarter of the work: the same function, bit by bit."""
+    for k, (first, second) in enumerate(zip(list(layers), list(layers)[1:], strict=False)):
+        if type(first) is nn.ReLU and type(second) is nn.MaxPool2d and not second.return_indices:
+            layers[k], layers[k + 1] = second, first
 
 
 @dataclass(frozen=True)

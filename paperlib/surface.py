@@ -13,18 +13,20 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.func import functional_call
 from tqdm import tqdm
 
 from paperlib import sealed
 from paperlib.fingerprint import tensors_digest
 from paperlib.objective import climbed, margins
+from paperlib.precision import laid_out
 from paperlib.state import check_batch, evaluating, input_gradient, reject
 
 PointFunction = Callable[[Float[Tensor, "n ..."]], Float[Tensor, "n"]]
 DIRECTIONS = ("random", "adversarial")
 # between two writes of what is done
 SECONDS = 10
+# images of a network's walk at a time: what they leave behind in a layer stays near the processor
+IMAGES = 64
 
 
 # Directions. All of one plot are brought to the same norm, or the picture shows the norms instead of the network.
@@ -97,7 +99,9 @@ def filter_normalised(model: nn.Module, *, generator: torch.Generator) -> Tensor
 
 
 def input_function(model: Callable, label: int, objective: Callable) -> PointFunction:
-    """Images ``(n, c, h, w)`` -> the objective (logits, labels -> values) with the label held fixed."""
+    """Images ``(n, c, h, w)`` -> the objective (logits, labels -> values) with the label held fixed; of a network as it is
+    now."""
+    model = laid_out(model)
 
     def f(points: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
         y = torch.full((len(points),), label, dtype=torch.long, device=points.device)
@@ -117,17 +121,24 @@ def parameter_function(
 ) -> PointFunction:
     """Flat parameters ``(m, p)`` -> the objective's mean over the images, without walking the caller's weights.
 
-    BatchNorm keeps its running statistics (Li et al. 2017 do the same), so that only the parameters move.
+    A copy of the network is made once and walked instead, ``IMAGES`` images at a time. BatchNorm keeps its running
+    statistics (Li et al. 2017 do the same), so that only the parameters move.
     """
-    shapes = {name: weight.shape for name, weight in model.named_parameters()}
+    walked = laid_out(model)
+    reject(
+        walked is model,
+        f"model is a {type(model).__name__} that cannot be copied; allowed is a module of weights and buffers",
+    )
+    weights, batches = list(walked.parameters()), list(zip(x.split(IMAGES), y.split(IMAGES), strict=True))
+    sizes = [weight.numel() for weight in weights]
 
     def one(flat: Float[Tensor, "p"]) -> Float[Tensor, ""]:
-        parts = flat.split([shape.numel() for shape in shapes.values()])
-        weights = {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
-        return objective(functional_call(model, weights, (x,)), y).mean()
+        for weight, part in zip(weights, flat.split(sizes), strict=True):
+            weight.copy_(part.view(weight.shape))
+        return torch.cat([objective(walked(images), labels) for images, labels in batches]).mean()
 
     def f(points: Float[Tensor, "m p"]) -> Float[Tensor, "m"]:
-        with torch.no_grad(), evaluating(model):
+        with torch.no_grad():
             return torch.stack([one(flat) for flat in points])
 
     return f
@@ -154,7 +165,7 @@ def surface(
     alpha: Float[np.ndarray, "alpha"],
     beta: Float[np.ndarray, "beta"],
     clip: tuple[float, float] | None = None,
-    batch: int = 256,
+    batch: int = 128,
     store: Path | None = None,
     of: str = "",
     progress: bool = False,
@@ -189,7 +200,7 @@ def surfaces(
     objective: Callable,
     alpha: Float[np.ndarray, "alpha"],
     beta: Float[np.ndarray, "beta"],
-    batch: int = 256,
+    batch: int = 128,
     store: Path | None = None,
     of: str = "",
 ) -> Float[np.ndarray, "n beta alpha"]:
@@ -203,6 +214,7 @@ def surfaces(
         return objective(model((x[i] + a[column] * u[i] + b[row] * v[i]).clamp(0, 1)), y[i])
 
     part = _part(store, [of], x, y, u, v, alpha, beta)
+    model = laid_out(model)
     with torch.no_grad(), evaluating(model):
         return _filled(at, (len(x), len(beta), len(alpha)), batch, part)
 

@@ -11,6 +11,7 @@ from toys import images, labels_of, linear, relu_network, seeded
 
 from paperlib import precision
 from paperlib.attack import apgd, attack, bim, pgd
+from paperlib.model import build
 from paperlib.objective import ATTACKED, decision
 from paperlib.tracker import Path, Rise, Success
 
@@ -148,3 +149,30 @@ def test_a_callable_that_is_no_module_is_taken_as_it_is():
     model, x, _ = setting(4)
     call = lambda z: model(z)  # noqa: E731
     assert precision.fastest(call, x).network is call
+
+
+# The copy for values alone.
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar", "resnet"])
+def test_a_laid_out_copy_is_the_same_function_and_shares_nothing(name):
+    torch.manual_seed(0)
+    network = build(name, width=4, shape=(1, 8, 8), classes=4).train()
+    x = images(5, (1, 8, 8), dtype=torch.float32)
+    copied = precision.laid_out(network)
+    assert torch.allclose(copied(x), network.eval()(x), atol=1e-6)
+    with torch.no_grad():
+        for weight in copied.parameters():
+            weight.zero_()
+    assert network(x).abs().max() > 0 and all(weight.requires_grad for weight in network.parameters())
+
+
+def test_pooling_before_a_relu_changes_no_bit():
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten())
+    copied = precision.laid_out(layers)
+    assert [type(each).__name__ for each in copied] == ["Conv2d", "MaxPool2d", "ReLU", "ReLU", "Flatten"]
+    assert [type(each).__name__ for each in layers] == ["Conv2d", "ReLU", "MaxPool2d", "ReLU", "Flatten"]
+    x = images(3, (1, 8, 8), dtype=torch.float32) - 0.5
+    with torch.no_grad():
+        assert torch.equal(copied(x), layers.to(memory_format=torch.channels_last)(x))

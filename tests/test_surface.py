@@ -180,6 +180,23 @@ def test_parameter_function_is_what_a_perturbed_copy_gives():
     assert origin.data_ptr() != next(model.parameters()).data_ptr()
 
 
+@pytest.mark.parametrize("most", [1, 4, 6])
+def test_the_images_of_a_walk_are_split_and_the_mean_is_the_same(most, monkeypatch):
+    model, x, y = relu_network(), images(6), torch.tensor([0, 1, 2, 3, 0, 1])
+    monkeypatch.setattr(surface, "IMAGES", most)
+    found = surface.parameter_function(model, x, y, cross_entropy)(surface.parameters_of(model)[None])
+    assert float(found) == pytest.approx(cross_entropy(model(x), y).mean().item(), abs=1e-12)
+
+
+def test_a_network_that_cannot_be_copied_is_not_walked():
+    model = relu_network()
+    model.held = torch.ones(1, requires_grad=True) * 2
+    with pytest.raises(ValueError, match="cannot be copied"):
+        surface.parameter_function(model, images(2), torch.tensor([0, 1]), cross_entropy)
+    f = surface.input_function(model, 0, decision)
+    assert torch.allclose(f(images(2)), decision(model(images(2)), torch.zeros(2, dtype=torch.long)))
+
+
 def test_parameter_function_freezes_batchnorm():
     model, x, y = batchnorm_network(), images(6, dtype=torch.float32), torch.tensor([0, 1, 2, 3, 0, 1])
     f = surface.parameter_function(model, x, y, cross_entropy)
