@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from paperlib import tangents
 from paperlib.objective import cross_entropy, decision, margins
 from paperlib.state import check_batch, evaluating, input_gradient, reject
 
@@ -42,11 +43,18 @@ def _gradients(model: Callable, x: Tensor, y: Tensor, objective: Callable) -> Te
 
 
 def hessian(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Float[Tensor, "d d"]:
-    """H = Hessian of S at one image (Eq. 4), exact and symmetrised, ``ROWS`` Hessian-vector products at a time.
+    """H = Hessian of S at one image (Eq. 4), exact and symmetric: in matrix products where ``paperlib.tangents`` knows the
+    network's operations, else ``ROWS`` Hessian-vector products at a time.
 
     Zero (not an error) where S has no second derivative to automatic differentiation, as on a ReLU or linear network.
     """
     check_batch(x[None], torch.tensor([y]))
+    H = tangents.hessian(model, x, y)
+    return hessian_by_rows(model, x, y) if H is None else H
+
+
+def hessian_by_rows(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Float[Tensor, "d d"]:
+    """``hessian`` of any network that can be differentiated twice."""
     d, parts = x.numel(), []
     with evaluating(model), torch.enable_grad():
         for index in torch.arange(d, device=x.device).split(ROWS):
