@@ -5,7 +5,7 @@ import torch
 from toys import damages, images, labels_of, linear, relu_network
 
 from paperlib import cascade, evaluate
-from paperlib.cascade import Stage, worst_case
+from paperlib.cascade import LEVELS, Stage, _Run, worst_case
 from paperlib.objective import decision
 
 
@@ -71,6 +71,40 @@ def test_the_seed_decides_and_the_batch_does_not():
     model, x, y = setting(30)
     one, other = (worst_case(model, x, y, eps=EPS, cascade=SMALL, batch=b).broken_by for b in (7, 500))
     assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("cascade", [SMALL, LEVELS["short"]], ids=["small", "short"])
+def test_in_half_precision_what_is_broken_is_misclassified_in_single(cascade, monkeypatch):
+    model, x = relu_network().float(), images(60, dtype=torch.float32)
+    y = labels_of(model, x)
+    broken = []
+    original = _Run._climb
+
+    def spied(run, *arguments):
+        points, wrong = original(run, *arguments)
+        broken.append(model(points[wrong]).argmax(1) != y[arguments[3]][wrong])
+        return points, wrong
+
+    monkeypatch.setattr(_Run, "_climb", spied)
+    half, again = (worst_case(model, x, y, eps=EPS, cascade=cascade, precision="half").broken_by for _ in range(2))
+    assert torch.equal(half, again) and bool(torch.cat(broken).all()) and len(torch.cat(broken)) > 10
+    single = worst_case(model, x, y, eps=EPS, cascade=cascade).unbroken
+    assert float((half == -1).double().mean() - single.double().mean()) == pytest.approx(0, abs=0.04)
+
+
+def test_the_short_cascade_is_as_strong_as_the_papers_attacks_together():
+    model, x, y = setting(200)
+    _, flags = evaluate.robustness(model, x, y, eps=EPS, step_size=0.03)
+    found = worst_case(model, x, y, eps=EPS, cascade=LEVELS["short"])
+    for row, eps in zip(found.unbroken, EPS, strict=True):
+        assert int(row.sum()) <= int(flags["worst", eps].sum())
+
+
+def test_parts_of_another_precision_are_others(tmp_path):
+    model, x, y = setting(10)
+    for precision in ("single", "half"):
+        worst_case(model, x, y, eps=EPS, cascade=SMALL, precision=precision, store=tmp_path, of="a")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 # Networks that mask their gradients on purpose.
