@@ -9,9 +9,9 @@ export PYTHONPATH := $(CURDIR)
 PY := .venv/bin/python
 
 # attacks of other libraries, which ours are held against
-ORACLES := torchattacks==3.5.1 foolbox==3.3.4 eagerpy==0.30.0 pyautoattack==0.2.0
+ORACLES := torchattacks==3.5.1 foolbox==3.3.4 eagerpy==0.30.0 pyautoattack==0.2.0 adv-lib==0.2.8 loss-landscapes==3.0.6
 
-.PHONY: help book published verify test oracles lint figure check lock clean distclean
+.PHONY: help book published verify test oracles bench lint figure check lock clean distclean
 
 help:
 	@echo "make book                     train, attack, draw and build the book (PROFILE=quick or paper)"
@@ -20,6 +20,7 @@ help:
 	@echo "make verify                   check everything made or published against its hash"
 	@echo "make test                     run all tests, and every notebook with its defaults"
 	@echo "make oracles                  get other libraries' attacks, which the tests then hold ours against"
+	@echo "make bench                    time our work beside other libraries' (about a quarter of an hour)"
 	@echo "make lint                     check code and notebooks with ruff"
 	@echo "make check                    check experiments.yml before anything runs"
 	@echo "make lock                     compile requirements.txt from pyproject.toml anew"
@@ -53,6 +54,11 @@ oracles: .venv/installed
 	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --target build/oracles $(ORACLES) || { \
 		echo "The installation failed (see above): a package registry must be reachable." >&2; exit 1; \
 	}
+
+# the peers are got once; glibc reads its setting when a process starts, and it is the same for all of them
+bench: .venv/installed
+	@test -d build/oracles/adv_lib -a -d build/oracles/loss_landscapes || $(MAKE) --no-print-directory oracles
+	@GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(PY) -m press bench
 
 lint: .venv/installed
 	@$(PY) -m ruff check .

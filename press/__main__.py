@@ -282,6 +282,22 @@ def add_claims(commands) -> None:
     add_command(commands, run, "claims", purpose)
 
 
+def add_bench(commands) -> None:
+    """``bench``: our work beside other libraries'."""
+
+    def run(options) -> None:
+        from press.bench import run as bench
+
+        bench.bench(wanted=options.row)
+        print(bench.publish() if options.publish else bench.place() / "bench.json")
+
+    purpose = "time our work beside other libraries', which make oracles gets; goes on where it was stopped"
+    command = commands.add_parser("bench", help=purpose, description=purpose)
+    command.add_argument("row", nargs="*", help="rows to time (default: all)")
+    command.add_argument("--publish", action="store_true", help="put the record of all rows where the book shows it")
+    command.set_defaults(run=run)
+
+
 def _add_step(command: argparse.ArgumentParser) -> None:
     command.add_argument("--step", action="store_true", help="stamp the step as done (used by the Snakefile)")
 
@@ -299,7 +315,8 @@ def add_references(commands) -> None:
 
 
 COMMANDS = (add_check, add_data, add_train, add_search, add_execute, add_figure, add_book, add_site,
-            add_publish, add_published, add_verify, add_idle, add_claims, add_references)  # fmt: skip
+            add_publish, add_published, add_verify, add_idle, add_claims, add_references,
+            add_bench)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())
