@@ -46,12 +46,18 @@ KEPT = (
 PAGES = tuple(
     f"press/page/{name}.py"
     for name in (
+        "amended",
+        "answers",
         "cells",
         "columns",
+        "dots",
         "drawn",
         "figures",
+        "labels",
         "library",
+        "pictures",
         "site",
+        "turning",
         "template",
         "values",
         "vocabulary",

@@ -13,7 +13,7 @@ import yaml
 from paperlib import names
 from paperlib.__main__ import parser as own_parser
 from press.__main__ import parser as book_parser
-from press.page import findings, vocabulary
+from press.page import amended, answers, findings
 from press.page.claims import CHECKS, FIELDS, PROFILES, VERDICTS
 from press.page.columns import Columns
 from press.page.library import library
@@ -103,11 +103,15 @@ def rendered(path: Path, calls: list | None = None, claims: list | None = None, 
         return function
 
     environment.globals |= {name: noting(name, "VALUE") for name in COLUMNS}
-    environment.globals |= {"page": noting("page", "[page](figures/fig01.ipynb)"), "profile": "quick", "artifacts": PLACES}
+    environment.globals |= {"page": noting("page", "[page](figures/fig01.md)"), "profile": "quick", "artifacts": PLACES}
     environment.globals |= {"alone": alone, "claims": claims or judged({}), "status": lambda: STATUS}
-    environment.globals |= EDITION | {"library": library, "badge": vocabulary.badge}
+    known = claims or judged({})
+    environment.globals |= EDITION | {"library": library, "badge": answers.badge} | answers.helpers(known)
+    environment.globals |= {"amended": amended.counts(known), "amendments": amended.table(known)}
+    environment.globals |= {"headline": lambda artifact, title: title, "surface": lambda key, panels: key}
     columns = Columns(SimpleNamespace(alone=alone, **{name: environment.globals[name] for name in COLUMNS}))
     environment.globals |= {"head": columns.head, "line": columns.line, "row": columns.row}
+    environment.globals["compared"] = lambda *rows, title="": "\n".join([title, *(columns.row(*row) for row in rows)])
     return environment.from_string(path.read_text(encoding="utf-8")).render()
 
 
@@ -232,7 +236,8 @@ def test_a_verdict_appears_on_the_pages_that_collect_it(verdict):
     names = ("intro", "claims", "what-reproduces", "what-does-not")
     pages = {name: rendered(BOOK / f"{name}.md", claims=claims) for name in names}
     assert f"| {verdict} | {len(CLAIMS) if verdict == 'not run' else 0} | {len(CLAIMS)} |" in pages["intro"]
-    assert pages["claims"].count(f"{vocabulary.badge(verdict)}: MEASURED") == len(CLAIMS)
+    assert pages["claims"].count("MEASURED") == len(CLAIMS)
+    assert pages["claims"].count(f"| This run | {answers.badge(verdict)} |") == len(CLAIMS)
     assert pages["what-reproduces"].count("MEASURED") == (len(CLAIMS) if verdict == "reproduced" else 0)
     bad = verdict in ("partly", "not reproduced", "not testable")
     assert pages["what-does-not"].count("MEASURED") == (len(CLAIMS) if bad else 0)

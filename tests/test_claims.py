@@ -1,8 +1,11 @@
 """The claims ledger: each kind of check, the verdicts made of them, and the entries of the book's own file."""
 
+import re
+import subprocess
+
 import pytest
 
-from press.page import claims
+from press.page import amended, claims
 from press.page.claims import Values, judge, outcome
 from press.page.values import Numbers
 
@@ -140,6 +143,9 @@ def test_the_book_s_claims_are_complete_and_readable():
         ("artifact: [table1]", r"has artifact \['table1'\]; allowed is a word"),
         ("section: 1", "has section 1; allowed is a word"),
         ("note: ''", "has note ''; allowed is a word"),
+        ("amended: {rule: 6b18cf7}", "lacks record in amended"),
+        ("amended: {rule: 6b18cf7, record: abcdef0 2026-11-22 22:31}", "has rule '6b18cf7' in amended; allowed is a commit"),
+        ("amended: {rule: abcdef0 2026-11-22 22:31, record: abcdef0 2026-11-22 22:31}", "has amended without corrected"),
         ("paper: [1, 2]", r"has paper \[1, 2\]; allowed is a word or a finite number"),
     ],
 )
@@ -186,6 +192,7 @@ SECONDS = ("epoch-cost", "minmax-cost")
 def test_a_verdict_that_differs_from_the_record_is_named(monkeypatch):
     numbers = object.__new__(Numbers)  # as if read from files
     numbers.profile, numbers.here, numbers.edition, numbers.stated = "quick", VALUES.records, {}, VALUES.stated
+    numbers.alone = False
     entry = claim(YES) | {"id": "one", "paper": "p", "recorded": {"quick": "partly"}}
     monkeypatch.setattr(claims, "load", lambda: [entry])
     assert claims.unexpected(numbers) == ["one: recorded partly, now reproduced"]
@@ -201,3 +208,33 @@ def test_the_published_editions_verdicts_are_those_on_record():
     verdicts = {claim["id"]: claim["verdicts"].get("published", {}).get("verdict") for claim in claims.judged(numbers)}
     recorded = [claim["id"] for claim in claims.load() if "paper" in claim.get("recorded", {})]
     assert [name for name, found in verdicts.items() if found != "not run" and name not in (*recorded, *SECONDS)] == []
+
+
+@pytest.mark.parametrize(("before", "now", "way"), [
+    ("not reproduced", "partly", 1), ("not reproduced", "not testable", 1), ("partly", "partly", 0),
+    ("reproduced", "partly", -1), ("partly", "not reproduced", -1),
+])  # fmt: skip
+def test_amended_rules_are_counted_by_the_way_their_verdicts_moved(before, now, way):
+    stamps = {"rule": "6b18cf7 2026-11-23 06:48", "record": "c48503b 2026-11-22 22:31"}
+    entry = {"verdicts": {"published": {"verdict": now}}, "amended": stamps | {"was": before}}
+    found = amended.counts([entry, {"verdicts": {}}, {"verdicts": {}, "amended": stamps}])
+    assert (found["claims"], found["amended"], found["before"], found["after"]) == (3, 2, 1, 2)
+    assert (found["toward"], found["same"], found["away"]) == (way > 0, way == 0, way < 0)
+
+
+def test_every_claim_with_a_correction_names_its_commits_and_the_repository_dates_them_so():
+    entries = claims.load()
+    assert [entry["id"] for entry in entries if ("corrected" in entry) != ("amended" in entry)] == []
+    for entry in entries:
+        for key in ("rule", "record") if "amended" in entry else ():
+            name, _, date = entry["amended"][key].partition(" ")
+            command = ["git", "-C", str(claims.settings.ROOT), "log", "-1", "--format=%cI", name]
+            done = subprocess.run(command, capture_output=True, text=True)
+            # a checkout without its history cannot say
+            assert done.returncode or done.stdout.startswith(date.replace(" ", "T")), entry["id"]
+
+
+def test_a_verdict_quoted_in_a_note_is_the_one_before():
+    for entry in claims.load():
+        quoted = re.search(r'verdict(?: on [\w-]+)? was "([^"]+)"', entry.get("corrected", ""))
+        assert not quoted or entry["amended"]["was"] == quoted[1], entry["id"]

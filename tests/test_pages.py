@@ -1,5 +1,6 @@
 """Staging and building the book: numbers come from files, a warning is an error, and a bad build replaces nothing."""
 
+import base64
 import re
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from paperlib import numbers, sealed
 from paperlib import record as records
 from paperlib.files import write_atomic
 from press.page import cells as page_cells
-from press.page import drawn, figures, manifest, site, values
+from press.page import drawn, figures, labels, manifest, pictures, site, values
 from press.page.columns import Columns
 from press.page.words import Words
 from press.plan import experiments, settings
@@ -104,7 +105,7 @@ def test_the_pages_show_numbers_command_and_provenance(book_project):
     page = re.sub("<[^>]*>", "", (html / "figures" / "fig01.html").read_text())
     for text in (
         "Published edition",
-        "natural › attacked",
+        "Natural, accuracy under attack",
         "Other numbers of this run",
         "which test image",
         "make figure FIG=fig01 P='image=1 eps=[0.1] pause=0.0 fail=false'",
@@ -157,8 +158,9 @@ def code(source: str, *tags: str, outputs: tuple = ()) -> dict:
 @pytest.fixture
 def edition(tmp_path, monkeypatch):
     """A repository whose published edition has fig01 and fig02 on MNIST; its quick profile has no fig02."""
-    outputs = {kind: {"output_type": "display_data", "data": {kind: "x"}, "metadata": {}} for kind in
-               ("image/png", "text/html", "text/plain")}  # fmt: skip
+    outputs = {kind: output(kind, "<table></table>") for kind in ("text/html", "text/plain")}
+    outputs["image/png"] = output("image/png", b"light", metadata={"image/png": {"alt": "What it shows: a line"}})
+    outputs["image/png"]["data"] |= output(pictures.DARK, b"dark")["data"]
     content = [
         code("table()", outputs=(outputs["text/html"],)), code("figure()", outputs=(outputs["image/png"],)),
         code("x", outputs=(outputs["text/plain"],)), code("print()", outputs=({"output_type": "stream", "text": "3"},)),
@@ -178,13 +180,37 @@ def edition(tmp_path, monkeypatch):
     manifest.write()
 
 
-def test_the_editions_pictures_and_tables_stand_on_a_page_without_code(edition):
-    found = figures.published_cells(experiments.artifact("quick", "fig01"), values.Numbers("quick"))
-    assert found[0]["source"].startswith("## On MNIST: the published edition")
-    assert [list(cell["outputs"][0]["data"])[0] for cell in found[1:]] == ["text/html", "image/png"]
-    assert all(cell["metadata"]["tags"] == ["remove-input"] for cell in found[1:])
-    assert len({cell["id"] for cell in found}) == len(found)
-    assert figures.published_cells(experiments.artifact("paper", "fig03"), values.Numbers("paper")) == []
+def test_the_editions_pictures_and_tables_stand_on_a_page_without_code(edition, tmp_path):
+    folder = tmp_path / "pictures"
+    found = figures.published_parts(experiments.artifact("quick", "fig01"), values.Numbers("quick"), folder)
+    assert found[0].startswith("## On MNIST: the published edition")
+    text = "\n\n".join(found)
+    assert "``````{raw} html\n<table></table>\n``````" in text and "figure()" not in text
+    assert ':::{image} pictures/fig01-published-1.png\n:alt: "What it shows: a line"\n:class: picture only-light' in text
+    assert (folder / "fig01-published-1.png").read_bytes() == b"light"
+    assert (folder / "fig01-published-1-dark.png").read_bytes() == b"dark"
+    assert figures.published_parts(experiments.artifact("paper", "fig03"), values.Numbers("paper"), folder) == []
+
+
+def output(kind: str, content: bytes | str, **more) -> dict:
+    text = base64.b64encode(content).decode() if isinstance(content, bytes) else content
+    return {"output_type": "display_data", "data": {kind: text}, "metadata": {}, **more}
+
+
+@pytest.mark.parametrize("alt", ["", "fig01", "A line"])
+def test_a_picture_without_words_is_refused(alt, tmp_path):
+    cell = code("x", outputs=(output("image/png", b"x", metadata={"image/png": {"alt": alt}}),))
+    with pytest.raises(pictures.PictureError, match="^picture 1 of fig01 has the words '"):
+        pictures.Pictures(tmp_path, "fig01").markdown(cell)
+
+
+def test_several_pictures_of_a_cell_stand_in_columns(tmp_path):
+    one = output("image/png", b"x", metadata={"image/png": {"alt": "the first of two"}})
+    found = pictures.Pictures(tmp_path, "a").markdown(code("x", outputs=(one, one)))
+    assert found.startswith("::::{div} pictures\n") and found.endswith("\n::::")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-1.png", "a-2.png"]
+    assert pictures.Pictures(tmp_path, "b").markdown(code("x", outputs=(one,))).startswith("::::{div} scroll\n")
+    assert pictures.Pictures(tmp_path, "c").markdown(code("x")) == ""
 
 
 def test_what_a_profile_lacks_has_the_editions_page_and_what_it_has_not_executed_has_none(edition, tmp_path):
@@ -195,15 +221,29 @@ def test_what_a_profile_lacks_has_the_editions_page_and_what_it_has_not_executed
 
 
 def test_the_words_stand_around_the_pictures():
-    title, heading = ({"cell_type": "markdown", "id": name, "source": f"# {name}"} for name in ("title", "heading"))
-    first, second = code("1"), code("2")
-    whole = figures.worded([title, first, heading, second], Words("Why?", "Read so.", "## What it shows\n\nThis."))
-    assert [cell.get("id", "code") for cell in whole] == ["title", "question", "code", "reading", "heading", "code", "rest"]
-    assert figures.worded([title, first], Words("", "", "")) == [title, first]
+    said = Words("Why?", "Read so.", "## What it shows\n\nThis.", "**Answer.** So.")
+    whole = figures.worded(["# title", "", "picture", "## heading", "second"], said)
+    assert whole == ["# title", "picture", "Read so.", "## heading", "second", "## What it shows\n\nThis."]
+    assert figures.worded(["# title", "picture"], Words("", "", "")) == ["# title", "picture"]
 
 
-def test_a_page_joins_code_up_to_the_next_output_and_leaves_out_the_summary_for_tests():
+def test_code_stands_at_the_foot_of_a_page_and_the_summary_for_tests_nowhere(tmp_path):
     text = {"cell_type": "markdown", "metadata": {}, "source": "# Title"}
-    cells = [text, code("a = 1", "parameters"), code("b = 2"), code("a + b", outputs=({"text": "3"},)), code("c = 3")]
+    cells = [text, code("a = 1", "parameters"), code("a + b", outputs=({"text": "3"},)), code("c = 3")]
     page = figures.page_cells([*cells, code("print(c)", "nbval-check-output", outputs=({"text": "3"},))])
-    assert [cell["source"] for cell in page] == ["# Title", "a = 1\n\nb = 2\n\na + b"]
+    assert figures.shown(page, pictures.Pictures(tmp_path, "")) == ["# Title", "", "``````text\n3\n``````", ""]
+    assert "```python\na = 1\n\na + b\n\nc = 3\n```" in page_cells.code_cell(page)
+    assert page_cells.code_cell([text]) == ""
+
+
+@pytest.mark.parametrize(
+    "path", sorted((settings.ROOT / "book" / "published" / "results").glob("*.json")), ids=lambda p: p.stem
+)
+def test_every_number_of_the_edition_has_words_for_a_name(path):
+    record = sealed.read_json(path)
+    roles = labels.roles_of(experiments.load()["artifacts"][path.stem]["notebook"], record["parameters"])
+    for keys in numbers.leaves(record["values"]):
+        words = labels.words_of(keys, roles)
+        assert "_" not in words and words[0] == words[0].upper(), words
+        parts = {part.lower() for part in words.split(", ")}
+        assert not any("_" in key and key in parts for key in keys)

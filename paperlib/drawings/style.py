@@ -1,8 +1,10 @@
 """One style for the whole book: settings, tables, and figures as a notebook's output."""
 
+import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -12,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paperlib import names
+from paperlib.drawings import dark
 
 STYLE = {
     "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": "tight", "savefig.facecolor": "white",
@@ -28,14 +31,42 @@ def book() -> Iterator[None]:
         yield
 
 
-def shown(figure: Figure, alt: str = "") -> "Image":
-    """The figure as a notebook's output: a PNG without date or version, so that the same run gives the same bytes."""
-    from IPython.display import Image
+# the kind of output that holds a picture for dark pages
+DARK = "application/vnd.paperlib.dark"
 
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
+
+@dataclass(frozen=True, repr=False)
+class Picture:
+    """A notebook's output: a PNG, the same for a dark page, and words that say what it shows."""
+
+    data: bytes
+    dark: bytes
+    alt: str
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        looks = {"image/png": self.data, DARK: self.dark}
+        bundle = {kind: base64.b64encode(content).decode("ascii") for kind, content in looks.items()}
+        return bundle, {"image/png": {"alt": self.alt}}
+
+
+def shown(figure: Figure, alt: str = "") -> Picture:
+    """The figure as a notebook's output, without date or version, so that the same run gives the same bytes."""
+    light = _png(figure)
+    dark.darken(figure)
+    picture = Picture(light, _png(figure, transparent=True), alt)
     plt.close(figure)
-    return Image(stream.getvalue(), alt=alt)
+    return picture
+
+
+def _png(figure: Figure, **options) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(
+        stream, format="png", dpi=110, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None}, **options
+    )
+    return stream.getvalue()
 
 
 def finished(figure: Figure) -> Figure:

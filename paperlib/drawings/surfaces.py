@@ -29,10 +29,19 @@ def drawn(record: Record) -> list[Panel]:
     return panels(record.parameters["panels"], record.roles)
 
 
+def only(record: Record, numbers: list[int]) -> Record:
+    """The same record with some of its panels alone."""
+    arrays = {
+        f"{name}_{new}": record.arrays[f"{name}_{old}"] for new, old in enumerate(numbers) for name in ("axis", "values")
+    }
+    panels = [record.parameters["panels"][old] for old in numbers]
+    return replace(record, parameters=record.parameters | {"panels": panels}, arrays=arrays)
+
+
 def alt(record: Record, what: str) -> str:
     """A sentence for readers who do not see the figure; ``what`` it shows, such as maps."""
     shown = drawn(record)
-    titles = "; ".join(_title(panel, shown).replace("\n", ", ") for panel in shown)
+    titles = "; ".join(title_of(panel, shown).replace("\n", ", ") for panel in shown)
     return f"{len(shown)} surfaces as {what}: {titles}"
 
 
@@ -42,8 +51,8 @@ def maps(record: Record) -> Figure:
     S is on a diverging scale centred at 0, S = 0 a thick line; the loss on a sequential one; one scale for all panels.
     """
     shown, columns = drawn(record), record.parameters["columns"]
-    rows, scales = -(-len(shown) // columns), _scales(record, shown)
-    above = 0.25 + 0.27 * max(_title(panel, shown).count("\n") + 1 for panel in shown)
+    rows, scales = -(-len(shown) // columns), scales_of(record, shown)
+    above = 0.25 + 0.27 * max(title_of(panel, shown).count("\n") + 1 for panel in shown)
     height = above + SIDE + 1.0 + (THUMB + 0.45) * any(panel.space == "input" for panel in shown)
     size = columns * (SIDE + GAP) + 1.35 * len(scales) + 0.1, rows * height
     with style.book():
@@ -52,7 +61,7 @@ def maps(record: Record) -> Figure:
             left, bottom = GAP + (k % columns) * (SIDE + GAP), (rows - k // columns) * height - SIDE - above
             ax = axes_at(figure, left, bottom, SIDE, SIDE)
             _map(ax, panel, k, record, scales[panel.objective])
-            ax.set_title(_title(panel, shown), pad=10)
+            ax.set_title(title_of(panel, shown), pad=10)
             if panel.space == "input" and not any(_same_plane(panel, other) for other in shown[:k]):
                 _thumbnails(figure, left, bottom - 0.95 - THUMB - 0.3, k, record)
         for k, (name, scale) in enumerate(scales.items()):
@@ -61,7 +70,7 @@ def maps(record: Record) -> Figure:
         return style.finished(figure)
 
 
-def _scales(record: Record, shown: list[Panel]) -> dict[str, Scale]:
+def scales_of(record: Record, shown: list[Panel]) -> dict[str, Scale]:
     """One scale for each objective."""
     return {name: scale_of(name, record.arrays, shown) for name in dict.fromkeys(panel.objective for panel in shown)}
 
@@ -99,7 +108,7 @@ def _direction(panel: Panel) -> str:
     return CLIMBS[panel.climbs]
 
 
-def _title(panel: Panel, shown: list[Panel]) -> str:
+def title_of(panel: Panel, shown: list[Panel]) -> str:
     """What tells the panel from the others, in lines that fit over a map."""
     telling = {
         "role": names.network(panel.role).title or panel.role,
@@ -135,14 +144,14 @@ def _thumbnails(figure: Figure, left: float, bottom: float, k: int, record: Reco
 def landscapes(record: Record) -> Figure:
     """The same panels in three dimensions, each with its contours on the floor; one height and colour scale for all."""
     shown, columns = drawn(record), record.parameters["columns"]
-    rows, scales, side = -(-len(shown) // columns), _scales(record, shown), SIDE + GAP - 0.1
+    rows, scales, side = -(-len(shown) // columns), scales_of(record, shown), SIDE + GAP - 0.1
     with style.book():
         figure = plt.figure(figsize=(columns * side + 0.4, rows * (side + 0.2)))
         for k, panel in enumerate(shown):
             place = (k % columns) * side, (rows - 1 - k // columns) * (side + 0.2)
             ax = axes_at(figure, *place, side, side, projection="3d", computed_zorder=False)
             _landscape(ax, panel, record.arrays[f"axis_{k}"], record.arrays[f"values_{k}"], scales[panel.objective])
-            ax.set_title(_title(panel, shown), y=0.98)
+            ax.set_title(title_of(panel, shown), y=0.98)
         return style.finished(figure)
 
 

@@ -1,44 +1,70 @@
-"""The cells that every figure's page ends with: its numbers, its command, its provenance."""
+"""What every figure's page ends with: its numbers, its command, its provenance, how it is cited, its code."""
 
 import csv
 import io
 import json
 import tokenize
 
-from paperlib.numbers import is_interval, leaves
+from paperlib.numbers import is_interval, leaf_at, leaves
+from press.page import dots
 from press.page.columns import OWN, line
+from press.page.labels import roles_of, words_of
 from press.page.values import ABSENT, UNSTATED, Numbers
 from press.plan import templates
 from press.plan.experiments import Artifact
 
-ROWS = 40
+# a longer picture or table is folded
+LINES = 24
 
 
 def appended_cells(spec: Artifact, numbers: Numbers, record: dict) -> list[str]:
-    """The Markdown of a figure page's last three cells."""
-    return [numbers_cell(spec.key, numbers), again_cell(spec), provenance_cell(spec.key, record)]
+    """The Markdown that a figure's page ends with but for its code."""
+    return [
+        numbers_cell(spec, numbers, record),
+        again_cell(spec),
+        provenance_cell(spec.key, record),
+        cite_cell(spec, record),
+    ]
 
 
-def numbers_cell(key: str, numbers: Numbers) -> str:
-    """The paper's numbers beside the published edition's and this run's; this run's others in a block to open."""
+def numbers_cell(spec: Artifact, numbers: Numbers, record: dict) -> str:
+    """The paper's numbers beside the published edition's and this run's as dots on an axis; the digits, and all other
+    numbers, in tables to open."""
+    key = spec.key
     compared = list(leaves(numbers.stated.get(key, {})))
-    here = leaves(numbers.here.get(key, {}))
+    here = leaves(numbers.here.get(key, {}) if key in numbers.here else numbers.edition.get(key, {}))
     others = [path for path in here if path not in compared]
+    roles = roles_of(spec.notebook, record.get("parameters", {}))
+    unit = "/255" if (record.get("data") or {}).get("pixel_scale") == 255 else ""
     text = "## The numbers\n\n"
     if compared:
-        text += _folded(numbers, key, compared, "All numbers that the paper gives", len(compared) > ROWS)
+        text += _picture(numbers, key, {path: words_of(path, roles, unit) for path in compared})
+        text += _folded(numbers, key, {path: words_of(path, roles, unit) for path in compared}, "The same as a table")
     else:
         text += "The paper gives no number for this figure.\n\n"
     title = "Other numbers of the edition" if numbers.alone else "Other numbers of this run"
-    return text + (_folded(numbers, key, others, title, True) if others else "")
+    return text + (_folded(numbers, key, {path: words_of(path, roles, unit) for path in others}, title) if others else "")
 
 
-def _folded(numbers: Numbers, key: str, paths: list[tuple[str, ...]], title: str, fold: bool) -> str:
+def _picture(numbers: Numbers, key: str, paths: dict[tuple[str, ...], str]) -> str:
+    """What the paper and a run both have as a picture; a long one is folded."""
+    columns = {"paper": numbers.stated, "published": numbers.edition} | ({} if numbers.alone else {"run": numbers.here})
+    lines = [
+        dots.Line(name, {series: leaf_at(of.get(key, {}), path) for series, of in columns.items()})
+        for path, name in paths.items()
+    ]
+    drawn = dots.picture([line for line in lines if any(line.leaves[each] is not None for each in list(columns)[1:])])
+    if not drawn:
+        return ""
+    long = drawn.count("dots-row") > LINES
+    return f":::{{dropdown}} The paper's numbers and ours as a picture\n{drawn}\n:::\n\n" if long else f"{drawn}\n\n"
+
+
+def _folded(numbers: Numbers, key: str, paths: dict[tuple[str, ...], str], title: str) -> str:
     columns = {"Paper": numbers.paper, "Published edition": numbers.published}
     columns |= {} if numbers.alone else {OWN: numbers.value}
-    rows = [[" › ".join(path), *(_cell(column(key, *path)) for column in columns.values())] for path in paths]
-    rendered = table(["Quantity", *columns], rows)
-    return f":::{{dropdown}} {title}\n{rendered}:::\n\n" if fold else f"{rendered}\n"
+    rows = [[name, *(_cell(column(key, *path)) for column in columns.values())] for path, name in paths.items()]
+    return f":::{{dropdown}} {title}\n{table(['Quantity', *columns], rows)}:::\n\n"
 
 
 def _cell(text: str) -> str:
@@ -106,9 +132,44 @@ def provenance_cell(key: str, record: dict) -> str:
         "Seconds": str(record["seconds"]),
     }
     rendered = table(["", ""], [[name, str(value)] for name, value in rows.items()])
-    files = {"ipynb": "executed notebook", "json": "result and parameters (JSON)", "csv": "numbers (CSV)"}
-    links = " · ".join(f"{{download}}`{title} <downloads/{key}.{kind}>`" for kind, title in files.items())
-    return f"## Provenance\n\n{rendered}\nDownloads: {links}\n"
+    return f"## Provenance\n\n{rendered}"
+
+
+# what a figure's page offers, by the ending of the file's name
+FILES = {"csv": "numbers (CSV)", "json": "result and parameters (JSON)", "ipynb": "executed notebook"}
+
+
+def cite_cell(spec: Artifact, record: dict) -> str:
+    """What the figure offers to take along, and how it is cited: the paper, and this page by title and hash."""
+    links = " · ".join(f"{{download}}`{title} <downloads/{spec.key}.{kind}>`" for kind, title in FILES.items())
+    seal = f", record {record['seal'][:12]}" if record.get("seal") else ""
+    year = record["started"][:4]
+    return f"""## Take it along
+
+{links}
+
+::::{{admonition}} How to cite this figure
+:class: tip
+
+The address of this page, `figures/{spec.key}.html`, stays the same from build to build. The paper is
+Yu, Liu, Wang and Chen (2018), [arXiv:1810.00144](https://arxiv.org/abs/1810.00144).
+
+```bibtex
+@misc{{{spec.key}-{year},
+  title = {{{spec.place}: {spec.title}}},
+  howpublished = {{Is this network robust, and why? An executable edition of decision surfaces in input space}},
+  note = {{figures/{spec.key}.html, profile {record["profile"]}{seal}}},
+  year = {{{year}}}
+}}
+```
+::::
+"""
+
+
+def code_cell(cells: list[dict]) -> str:
+    """The code of a page's notebook, folded, for the foot of the page; empty without any."""
+    code = ["".join(cell["source"]).strip() for cell in cells if cell["cell_type"] == "code"]
+    return "## Code\n\n:::{dropdown} The code of this page\n```python\n" + "\n\n".join(code) + "\n```\n:::\n" if code else ""
 
 
 def _commit(commit: str | None) -> str:

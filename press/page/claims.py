@@ -21,8 +21,12 @@ CHECKS = {
     "equivalent": ({"path", "low", "high"}, set()),
     "paired": ({"path"}, {"margin"}), "not-testable": ({"why"}, set()),
 }  # fmt: skip
-FIELDS = {"id", "section", "claim", "artifact", "quantity", "show", "rule", "paper"}, {"note", "corrected", "recorded"}
+FIELDS = (
+    {"id", "section", "claim", "artifact", "quantity", "show", "rule", "paper"},
+    {"note", "corrected", "amended", "recorded"},
+)
 PROFILES = {"quick", "paper"}
+COMMIT = r"[0-9a-f]{7,40} \d{4}-\d\d-\d\d \d\d:\d\d"
 
 
 def _is_word(value: object) -> bool:
@@ -39,7 +43,7 @@ EITHER = (lambda value: _is_word(value) or _is_number(value), "a word or a finit
 MAPPING = (lambda value: isinstance(value, dict), "a mapping")
 OF_CLAIM = {
     **dict.fromkeys(("id", "section", "claim", "artifact", "quantity", "note", "corrected"), WORD),
-    **dict.fromkeys(("show", "rule", "recorded"), MAPPING), "paper": EITHER,
+    **dict.fromkeys(("show", "rule", "amended", "recorded"), MAPPING), "paper": EITHER,
 }  # fmt: skip
 OF_CHECK = {
     **dict.fromkeys(("kind", "path", "paper", "why"), WORD), **dict.fromkeys(("left", "right"), EITHER),
@@ -102,6 +106,8 @@ def _check_claim(claim: dict, known: dict) -> None:
         _refuse(not _is_word(path) or not _is_word(name), claim, f"shows {path!r} as {name!r}; allowed are words")
     _fields(claim, claim["rule"], set(), PROFILES | {"both"}, " in rule")
     _fields(claim, claim.get("recorded", {}), set(), PROFILES, " in recorded")
+    if "amended" in claim:
+        _check_amended(claim, claim["amended"])
     for artifact in [claim["artifact"], *(path.partition(":")[0] for path in claim["show"] if ":" in path)]:
         _refuse(artifact not in known, claim, f"names the artifact {artifact!r}, which does not exist")
     for profile, checks in claim["rule"].items():
@@ -110,6 +116,16 @@ def _check_claim(claim: dict, known: dict) -> None:
             _check_check(claim, check)
     for verdict in claim.get("recorded", {}).values():
         _refuse(verdict not in VERDICTS, claim, f"records {verdict!r}; allowed are {', '.join(VERDICTS)}")
+
+
+def _check_amended(claim: dict, amended: dict) -> None:
+    _fields(claim, amended, {"rule", "record"}, {"was"}, " in amended")
+    for name in ("rule", "record"):
+        fits = isinstance(amended[name], str) and re.fullmatch(COMMIT, amended[name])
+        _refuse(not fits, claim, f"has {name} {amended[name]!r} in amended; allowed is a commit with its date and hour")
+    was = amended.get("was", VERDICTS[0])
+    _refuse(was not in VERDICTS[:4], claim, f"was {was!r} in amended; allowed are {', '.join(VERDICTS[:4])}")
+    _refuse("corrected" not in claim, claim, "has amended without corrected, which says what was amended")
 
 
 def _check_check(claim: dict, check: object) -> None:
@@ -238,8 +254,20 @@ def judged(numbers: Numbers) -> list[dict]:
                 verdicts[name] = {"verdict": found.verdict, "ours": found.ours}
         rule = "; ".join(in_words(check, claim["show"]) for check in checks_of(claim, numbers.profile))
         paper = re.sub(r"\{([^}]+)\}", lambda m: numbers.paper(*m[1].split("/")), str(claim["paper"]))
-        rows.append(claim | {"rule": rule, "paper": paper, "verdicts": verdicts})
+        rows.append(claim | {"rule": rule, "paper": paper, "verdicts": verdicts, "leaves": _leaves(claim, numbers)})
     return rows
+
+
+def _leaves(claim: dict, numbers: Numbers) -> dict[str, dict[str, object]]:
+    """The numbers that a claim shows by their names: the paper's, the published edition's and this run's, as far as each is
+    there."""
+    editions = {"published": numbers.edition} | ({} if numbers.alone else {"run": numbers.here})
+    of = {name: Values(records, numbers.stated) for name, records in editions.items()}
+    paper = Values(numbers.stated, {})
+    return {
+        name: {each: values.leaf(claim["artifact"], path) for each, values in {"paper": paper, **of}.items()}
+        for path, name in claim["show"].items()
+    }  # fmt: skip
 
 
 def unexpected(numbers: Numbers) -> list[str]:

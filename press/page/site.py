@@ -6,10 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from paperlib import files, fingerprint, sealed
-from press.page import drawn, vocabulary
+from press.page import drawn, turning, vocabulary
 from press.page.figures import stage_figure
 from press.page.template import BookError, filled
 from press.page.values import Numbers, executed
@@ -33,14 +34,16 @@ def stage(profile: str, target: Path, *, alone: bool = False) -> None:
         own = not alone and key in executed(profile)
         stage_figure(experiments.artifact(profile, key) if own else drawn.spec_of(key), numbers, target / "figures")
     for path in sorted((settings.ROOT / "book").glob("*.md")):
-        (target / path.name).write_text(rendered(path, numbers), encoding="utf-8")
+        (target / path.name).write_text(rendered(path, numbers, target / "pictures"), encoding="utf-8")
     write_toc(settings.ROOT / "book" / "_toc.yml", figures, target / "_toc.yml")
     _write_plotly(target)
 
 
-def rendered(path: Path, numbers: Numbers) -> str:
-    """A chapter with its numbers filled in; BookError names the chapter and line of an unknown name."""
-    return filled(path.read_text(encoding="utf-8"), vocabulary.names(numbers), f"book/{path.name}")
+def rendered(path: Path, numbers: Numbers, pictures: Path) -> str:
+    """A chapter with its numbers filled in, its pictures written into a folder; BookError names the chapter and line of an
+    unknown name."""
+    names = vocabulary.names(numbers) | {"surface": partial(turning.surface, numbers, pictures)}
+    return filled(path.read_text(encoding="utf-8"), names, f"book/{path.name}")
 
 
 def write_toc(source: Path, figures: list[str], target: Path) -> None:
@@ -67,9 +70,9 @@ def _kept(node: object, figures: set[str]) -> object:
 
 
 def _write_plotly(target: Path) -> None:
-    """plotly.js, once, if a page draws with it."""
-    pages = (target / "figures").glob("*.ipynb")
-    if any("Plotly.newPlot" in path.read_text(encoding="utf-8") for path in pages):
+    """plotly.js, once for all pages, if one has a surface to turn; a page loads it when a reader asks for it."""
+    pages = [*target.glob("*.md"), *(target / "figures").glob("*.md")]
+    if any('class="turning"' in path.read_text(encoding="utf-8") for path in pages):
         from plotly.offline import get_plotlyjs
 
         (target / "_static" / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
@@ -134,24 +137,6 @@ def _why(said: str) -> str:
         return f"the book has {len(warnings)} warnings, which count as errors: {'; '.join(warnings[:10])}"
     lines = [*re.findall(r"(?m)^\w+(?:Error|Exception): .*$", said), *said.strip().splitlines()[-1:], "it said nothing"]
     return f"Jupyter Book failed: {lines[0].strip()}"
-
-
-def setup(app) -> dict[str, object]:
-    """The book's Sphinx extension (named in ``_config.yml``): each script once on a page, and none from outside."""
-    # after every extension that adds scripts to a page
-    app.connect("html-page-context", _tidy_scripts, priority=999)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
-
-
-def _tidy_scripts(app, pagename: str, templatename: str, context: dict, doctree) -> None:
-    """Drops scripts added twice (MathJax, settings of extensions) and thebe, which would load code from a network."""
-    kept = {}
-    for script in context.get("script_files", []):
-        content = str(script.filename or script.attributes.get("body"))
-        if "thebe" not in content:
-            kept.setdefault(content, script)
-    # in place: Sphinx holds the same list
-    context["script_files"][:] = kept.values()
 
 
 def _replace_folder(new: Path, target: Path) -> None:

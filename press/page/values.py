@@ -49,7 +49,7 @@ class Numbers:
     def page(self, artifact: str) -> str:
         """A link to a figure's page, or its name where this profile has no such page."""
         place = _named(artifact)["place"]
-        return f"[{place}](figures/{artifact}.ipynb)" if artifact in self.pages() else place
+        return f"[{place}](figures/{artifact}.md)" if artifact in self.pages() else place
 
     def pages(self) -> list[str]:
         """The artifacts with a page, in the order of ``experiments.yml``: those executed, and those that the profile has not

@@ -1,10 +1,10 @@
 """Every name that a chapter or the words of a figure may use."""
 
-from functools import cache
+from functools import cache, partial
 
 from paperlib.names import ATTACKS, METHODS, labels
 from paperlib.numbers import formatted
-from press.page import claims, findings
+from press.page import amended, answers, claims, findings
 from press.page.columns import Columns
 from press.page.library import library
 from press.page.values import Numbers
@@ -14,11 +14,6 @@ NUMBERS = ("value", "published", "paper", "page", "status", "networks", "lacking
            "test_images", "seeds", "at_equal_norm")  # fmt: skip
 
 
-def badge(verdict: str) -> str:
-    """A verdict as a coloured word."""
-    return f'<span class="verdict verdict-{verdict.replace(" ", "-")}">{verdict}</span>'
-
-
 @cache
 def names(numbers: Numbers) -> dict[str, object]:
     """Functions and facts by name; the claims are those of this run, none where there is no ledger."""
@@ -26,11 +21,13 @@ def names(numbers: Numbers) -> dict[str, object]:
         key: {"notebook": entry["notebook"], "paper": entry["place"], "title": entry["title"]}
         for key, entry in experiments.load()["artifacts"].items()
     }
-    ledger = (settings.ROOT / "book" / "claims.yml").is_file()
+    ledger = claims.judged(numbers) if (settings.ROOT / "book" / "claims.yml").is_file() else []
     columns = Columns(numbers)
     return {name: getattr(numbers, name) for name in NUMBERS} | {
         "head": columns.head, "line": columns.line, "row": columns.row,
-        "agreement": findings.agreement, "badge": badge, "library": library, "interval": formatted,
+        "agreement": findings.agreement, "badge": answers.badge, "library": library, "interval": formatted,
         "methods": labels(METHODS), "attacks": labels(ATTACKS), "profile": numbers.profile,
-        "alone": numbers.alone, "artifacts": artifacts, "claims": claims.judged(numbers) if ledger else [],
-    }  # fmt: skip
+        "alone": numbers.alone, "artifacts": artifacts, "claims": ledger,
+        "headline": partial(answers.headline, numbers), "compared": partial(answers.compared, numbers),
+        "amended": amended.counts(ledger), "amendments": amended.table(ledger),
+    } | answers.helpers(ledger)  # fmt: skip

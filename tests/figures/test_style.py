@@ -1,5 +1,6 @@
 """What all pictures share: units, scales that end at round numbers, and bytes that are the same in every run."""
 
+import io
 import re
 
 import matplotlib.pyplot as plt
@@ -7,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paperlib.drawings import style
+from paperlib.drawings import dark, style
 from paperlib.drawings.maps import rounded
 
 
@@ -27,4 +28,39 @@ def test_a_picture_has_its_alternative_text_and_no_date_or_version():
         made.append(style.shown(figure, alt="A line"))
     assert made[0].data == made[1].data and made[0].alt == "A line"
     assert made[0].data.startswith(b"\x89PNG") and b"Software" not in made[0].data
+    assert made[0].dark == made[1].dark != made[0].data and made[0].dark.startswith(b"\x89PNG")
+    bundle, words = made[0]._repr_mimebundle_()
+    assert bundle.keys() == {"image/png", style.DARK} and words == {"image/png": {"alt": "A line"}}
     assert plt.get_fignums() == []
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return plt.imread(io.BytesIO(png))
+
+
+def test_on_a_dark_page_words_lines_and_hollow_marks_stand_out_and_maps_stay_as_they_are():
+    with style.book():
+        figure, (left, right) = plt.subplots(1, 2)
+        (line,) = left.plot([0, 1], color="black", marker="o", markerfacecolor="white", label="a line")
+        band = left.axvspan(0, 0.5, color="#dddddd")
+        left.set_title("title")
+        word, boxed = left.text(0, 0, "a", color="#0072B2"), left.text(0, 1, "b", bbox={"facecolor": "white"})
+        legend = left.legend()
+        right.contourf(np.eye(3))
+        (level,) = right.plot([0, 1], color="black")
+    dark.darken(figure)
+    for artist in (left.title, word, *legend.get_texts(), *left.get_xticklabels()):
+        assert dark.contrast(artist.get_color()) >= dark.OF_WORDS
+    assert dark.contrast(line.get_color()) >= dark.OF_LINES and line.get_markerfacecolor() == dark.PAPER
+    assert dark.contrast(band.get_facecolor()) < dark.OF_LINES
+    assert boxed.get_color() == "black" and level.get_color() == "black"
+    assert not left.patch.get_visible() and right.patch.get_visible()
+    plt.close(figure)
+
+
+def test_a_dark_picture_has_no_background():
+    with style.book():
+        figure, ax = plt.subplots()
+        ax.plot([0, 1])
+    picture = style.shown(figure, alt="A line")
+    assert pixels(picture.data)[0, 0, 3] == 1 and pixels(picture.dark)[0, 0, 3] == 0

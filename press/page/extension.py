@@ -1,0 +1,36 @@
+"""The book's Sphinx extension (named in ``_config.yml``): scripts once and none from outside; what a page is about."""
+
+import textwrap
+from html import escape
+
+from docutils import nodes
+
+# a description has so many letters
+LEAST, MOST = 40, 200
+
+
+def setup(app) -> dict[str, object]:
+    """Connects to Sphinx after every extension that adds scripts to a page."""
+    app.connect("html-page-context", tidy_scripts, priority=999)
+    app.connect("html-page-context", describe)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def tidy_scripts(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Drops scripts added twice (MathJax, settings of extensions) and thebe, which would load code from a network."""
+    kept = {}
+    for script in context.get("script_files", []):
+        content = str(script.filename or script.attributes.get("body"))
+        if "thebe" not in content:
+            kept.setdefault(content, script)
+    # in place: Sphinx holds the same list
+    context["script_files"][:] = kept.values()
+
+
+def describe(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """What a page is about, for whoever finds it: its first paragraph of some length, cut at a word."""
+    texts = (" ".join(node.astext().split()) for node in doctree.findall(nodes.paragraph)) if doctree else ()
+    text = next((text for text in texts if len(text) > LEAST), "")
+    if text:
+        content = escape(textwrap.shorten(text, MOST, placeholder=" …"), quote=True)
+        context["metatags"] = context.get("metatags", "") + f'<meta name="description" content="{content}" />\n'
