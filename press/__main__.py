@@ -232,6 +232,20 @@ def add_published(commands) -> None:
     add_command(commands, run, "published", "build the book of the published edition, without data or training")
 
 
+def add_pdf(commands) -> None:
+    """``pdf``: the built book on paper."""
+
+    def run(options) -> None:
+        from press.page import pdf
+
+        print(pdf.build(options.book))
+
+    purpose = "print the book of a profile, or of the published edition, as one PDF (needs Chromium)"
+    command = commands.add_parser("pdf", help=purpose, description=purpose)
+    command.add_argument("book", nargs="?", default="published", help="published, or a profile whose book is built")
+    command.set_defaults(run=run)
+
+
 def add_verify(commands) -> None:
     """``verify``: is every file still what was written?"""
 
@@ -315,7 +329,7 @@ def add_references(commands) -> None:
 
 
 COMMANDS = (add_check, add_data, add_train, add_search, add_execute, add_figure, add_book, add_site,
-            add_publish, add_published, add_verify, add_idle, add_claims, add_references,
+            add_publish, add_published, add_pdf, add_verify, add_idle, add_claims, add_references,
             add_bench)  # fmt: skip
 
 if __name__ == "__main__":

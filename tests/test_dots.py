@@ -35,7 +35,7 @@ def test_a_dot_lies_where_its_number_is_between_the_ends_of_its_interval():
     html = picture([Line("one", {"published": interval(20, 25, 40)}), Line("two", {"published": interval(0, 0, 0)})])
     assert places(html, "published") == [25, 0]
     assert '<line x1="20.00%" x2="40.00%"' in html and html.count("<line x1=") == 1
-    assert "25.0 % [20.0, 40.0]" in html
+    assert "25.0 % <small>[20.0, 40.0]</small>" in html
 
 
 def test_dots_of_one_line_do_not_lie_on_each_other():

@@ -77,7 +77,7 @@ def test_the_table_of_contents_loses_missing_figures_and_what_is_left_empty(tmp_
         "root: intro\nparts:\n- caption: A\n  chapters:\n  - file: one\n    sections:\n    - file: figures/fig01\n"
         "- caption: B\n  chapters:\n  - file: figures/fig02\n"
     )
-    site.write_toc(tmp_path / "in.yml", [], tmp_path / "out.yml")
+    site.write_toc(tmp_path / "in.yml", [], tmp_path / "out.yml", [])
     assert (tmp_path / "out.yml").read_text() == "root: intro\nparts:\n- caption: A\n  chapters:\n  - file: one\n"
 
 

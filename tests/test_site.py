@@ -13,21 +13,41 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
+from press.page import claims
 from press.plan import settings
 
 HTML = settings.ROOT / "build" / "quick" / "html"
+# bytes of a page with all that it loads by itself
+HEAVY = 3 * 2**20
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars"
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars --enable-unsafe-swiftshader"
 )
 # what the page says of itself once scripts, fonts and mathematics are done
 LOOK = """
 const done = arguments[arguments.length - 1];
 const ready = window.MathJax && MathJax.startup ? MathJax.startup.promise : Promise.resolve();
-ready.then(() => document.fonts.ready).then(() => {
-  const all = (selector) => Array.from(document.querySelectorAll(selector));
+const all = (selector) => Array.from(document.querySelectorAll(selector));
+const weight = performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
+  .reduce((sum, entry) => sum + entry.encodedBodySize, 0);
+// pictures that wait until they come into view
+all("img").forEach((each) => { each.loading = "eager"; });
+const pictures = Promise.all(all("img").map((each) => each.decode().catch(() => 0)));
+const seen = (each) => each.getClientRects().length > 0;
+const generic = /^(|image|picture|figure|_images.*|.*\\.png|[0-9a-f]{16,}.*)$/i;
+ready.then(() => document.fonts.ready).then(() => pictures).then(() => {
   done({
+    weight: weight,
+    nameless: all("article img").filter((each) => generic.test(each.alt) || each.alt.split(" ").length < 3)
+      .map((each) => each.src),
+    described: (document.querySelector('meta[name="description"]') || {}).content || "",
+    scripts: all("script[src]").map((each) => each.src).filter((each) => each.includes("plotly")),
+    hidden: all("article table").filter((each) => seen(each) && !each.closest(".verdicts")).filter((each) => {
+      const head = each.tHead && each.tHead.rows[0];
+      const ours = head && Array.from(head.cells).find((cell) => cell.textContent.trim() === "Ours");
+      return ours && ours.getBoundingClientRect().right > document.documentElement.clientWidth;
+    }).length,
     width: document.scrollingElement.scrollWidth,
     window: document.documentElement.clientWidth,
     broken: all("img").filter((each) => !each.naturalWidth).map((each) => each.src),
@@ -105,6 +125,13 @@ def faults(browser, site: str, page: str, screen: str) -> list[str]:
         found.append(f"{seen['plain']} of {seen['math']} formulas are not rendered")
     if seen["width"] > seen["window"]:
         found.append(f"the page is {seen['width']} px wide in a window of {seen['window']} px")
+    found += [f"picture {source} has no words that say what it shows" for source in seen["nameless"]]
+    if seen["weight"] > HEAVY:
+        found.append(f"the page weighs {seen['weight'] / 2**20:.1f} MiB; allowed are {HEAVY / 2**20:.0f}")
+    if seen["scripts"]:
+        found.append("the library of surfaces is loaded before anybody asked for it")
+    if seen["hidden"]:
+        found.append("a table's column Ours is out of view")
     if page.startswith("figures/") and not seen["pictures"]:
         found.append("a figure's page without a picture or table")
     found += [f"console: {entry['message']}" for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
@@ -144,10 +171,54 @@ def test_the_book_has_mathematics(browser, serve):
     assert browser.execute_async_script(LOOK)["math"] > 3
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_surfaces_turn_when_they_are_asked_to_and_load_nothing_from_outside(browser, serve, theme):
+    if not (HTML / "figures" / "fig02.html").is_file():
+        absent("the book is not built (make book)")
+    site = serve(HTML)
+    browser.get_log("performance")
+    browser.get(site + "figures/fig02.html")
+    browser.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
+    assert browser.execute_script("return typeof Plotly") == "undefined"
+    browser.find_element("css selector", ".turning-button").click()
+    WebDriverWait(browser, 30).until(lambda b: b.find_elements("css selector", ".turning[data-drawn]"))
+    drawn = browser.execute_script(
+        "return Array.from(document.querySelectorAll('.turning-panel')).map((panel) => [panel.data[0].z.length, "
+        "panel.layout.scene.xaxis.color, panel.querySelectorAll('canvas').length])"
+    )
+    ink = browser.execute_script(
+        "return getComputedStyle(document.documentElement).getPropertyValue('--pst-color-text-base').trim()"
+    )
+    assert len(drawn) >= 2 and all(n > 3 and colour == ink and canvases for n, colour, canvases in drawn)
+    assert network_faults(browser, site) == []
+
+
+def test_claims_are_chosen_by_verdict_and_by_words(browser, serve):
+    if not (HTML / "claims.html").is_file():
+        absent("the book is not built (make book)")
+    browser.get(serve(HTML) + "claims.html")
+    WebDriverWait(browser, 30).until(lambda b: b.find_elements("css selector", "#claims-filter button"))
+    shown = (
+        "return Array.from(document.querySelector('article table').tBodies[0].rows).filter((row) => !row.hidden)"
+        ".map((row) => row.querySelector('.verdict').textContent)"
+    )
+    every = browser.execute_script(shown)
+    assert len(every) == len(claims.load())
+    browser.find_element("css selector", "#claims-filter .verdict-partly").click()
+    partly = browser.execute_script(shown)
+    assert partly == ["partly"] * every.count("partly") and partly
+    browser.find_element("css selector", "#claims-filter .verdict-all").click()
+    browser.find_element("css selector", "#claims-filter input").send_keys("hessian")
+    assert 0 < len(browser.execute_script(shown)) < len(every)
+
+
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
         ('<img src="missing.png">', "missing.png does not show"),
+        ('<img alt="image" src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', "has no words that say what it shows"),
+        ('<table style="width: 3000px"><thead><tr><th>x</th><th>Ours</th></tr></thead></table>', "Ours is out of view"),
+        (f"<p>{'x' * (HEAVY + 1)}</p>", "the page weighs 3.0 MiB"),
         ("<script>console.error('oh')</script>", "console: "),
         ("<script>nothing()</script>", "console: "),
         ('<div style="width: 3000px">x</div>', "px wide in a window of"),

@@ -108,4 +108,9 @@ def test_two_intervals_are_told_apart_only_where_they_do_not_meet(one, two, said
 def test_numbers_of_a_record_stand_as_dots_and_none_where_it_lacks_them():
     text = words.filled('{{ dots("Rise", {"natural/rise": "natural", "no/rise": "none"}) }}\n\n'
                         '{{ dots("No", {"no/rise": "none"}) }}', record(values=VALUES), {}, "a page")  # fmt: skip
-    assert text.count("<figure") == 1 and "2 nats [1.5, 2.5]" in text and "none" not in text and "\n\n" not in text
+    assert (
+        text.count("<figure") == 1
+        and "2 nats <small>[1.5, 2.5]</small>" in text
+        and "none" not in text
+        and "\n\n" not in text
+    )

@@ -3,7 +3,8 @@
   const start = () => {
     const place = document.getElementById("claims-filter");
     if (!place) return;
-    const rows = [...document.querySelectorAll("article tr")].filter((row) => row.querySelector('a[href^="#claim-"]'));
+    const table = [...document.querySelectorAll("article table")].find((each) => each.querySelector('a[href^="#claim-"]'));
+    const rows = [...table.querySelectorAll("tbody tr")];
     const claims = rows.map((row) => {
       const link = row.querySelector('a[href^="#claim-"]');
       const target = document.getElementById(link.getAttribute("href").slice(1));

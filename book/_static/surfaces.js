@@ -1,6 +1,6 @@
 // Surfaces that turn. The library (a few megabytes, kept with the book) is loaded once a reader asks for it.
 (() => {
-  const library = new URL("plotly.min.js", document.currentScript.src).href;
+  const library = new URL("plotly/plotly.min.js", document.currentScript.src).href;
   let loading;
 
   const load = () => {
@@ -30,7 +30,7 @@
     paper_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 0, r: 0, t: 0, b: 0 },
     scene: { xaxis: axis("α"), yaxis: axis("β"), zaxis: axis(surface.height, [surface.low, surface.high]),
-             aspectmode: "cube", camera: camera || { eye: { x: 0.8, y: -1.45, z: 0.75 } } },
+             aspectmode: "cube", camera: camera || { eye: { x: 1, y: -1.75, z: 0.9 } } },
   });
 
   const trace = (surface) => ({

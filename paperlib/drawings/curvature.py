@@ -22,8 +22,10 @@ def osculating(record: Record) -> Figure:
         ax.plot(t, smooth, color="black", linewidth=3, label="S, softplus copy")
         _touch(ax, record)
         ax.axhline(0, color="black", linewidth=1)
-        middle = (smooth.min() + smooth.max()) / 2
-        ax.set(aspect="equal", xlim=(-1.1, 1.1), ylim=(middle - 1.1, middle + 1.1))
+        # both curves lie within the frame, which is at least as high as it is wide
+        low, high = min(smooth.min(), relu.min()), max(smooth.max(), relu.max())
+        middle, half = (low + high) / 2, max(1.0, (high - low) / 2) + 0.1
+        ax.set(aspect="equal", xlim=(-1.1, 1.1), ylim=(middle - half, middle + half))
         ax.set(xlabel=f"α; one unit is {unit['alpha']:g} per pixel along −sign ∇S", ylabel=f"S; one unit is {unit['S']:.3g}")
         ax.legend(frameon=False)
         return style.finished(figure)

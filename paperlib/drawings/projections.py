@@ -11,7 +11,7 @@ from paperlib.drawings import maps, style
 from paperlib.record import Record
 
 WAYS = {way: names.DIRECTIONS[way] for way in ("random", "crossentropy", "leastlikely", "cw")}
-SIDE, GAP = 2.75, 0.3  # inches
+SIDE, GAP = 3.1, 0.3  # inches
 
 
 def facts(record: Record) -> dict[str, object]:
@@ -20,25 +20,27 @@ def facts(record: Record) -> dict[str, object]:
     return {"far": f"{record.parameters['reach']:g}", "sizes": sizes}
 
 
-def projections(record: Record) -> Figure:
-    """Fig. 4: the loss (upper row) and S (lower row) on one plane a column, arrows to the boundary with their lengths.
+def projections(record: Record) -> list[Figure]:
+    """Fig. 4, a figure a direction: the loss above S on one plane, arrows to the boundary with their lengths.
 
-    Below stand the image, the step along alpha and the image beyond the boundary.
+    Below stand the image, the step along alpha and the image beyond the boundary. All figures have one scale.
     """
     rows = {"loss": SIDE + GAP + 2.05, "decision": 2.05}
     scales = {row: maps.levels_of(row, [record.arrays[f"{row}/{way}"] for way in WAYS]) for row in rows}
+    return [_column(record, way, rows, scales) for way in WAYS]
+
+
+def _column(record: Record, way: str, rows: dict[str, float], scales: dict[str, maps.Scale]) -> Figure:
+    left = 1.0
     with style.book():
-        figure = plt.figure(figsize=(1.0 + 4 * (SIDE + GAP) + 1.1, 2 * SIDE + GAP + 2.55))
-        for column, way in enumerate(WAYS):
-            left = 1.0 + column * (SIDE + GAP)
-            for row, bottom in rows.items():
-                ax = maps.axes_at(figure, left, bottom, SIDE, SIDE)
-                _plane(ax, record, way, row, scales[row])
-                ax.tick_params(labelleft=column == 0, labelbottom=row == "decision")
-                ax.set_ylabel("" if column else "β (steps of 1/255)")
-            _landing(figure, left, record, way)
+        figure = plt.figure(figsize=(left + SIDE + 1.6, 2 * SIDE + GAP + 2.55))
         for row, bottom in rows.items():
-            maps.bar(figure, maps.axes_at(figure, 1.0 + 4 * (SIDE + GAP), bottom, 0.22, SIDE), row, scales[row])
+            ax = maps.axes_at(figure, left, bottom, SIDE, SIDE)
+            _plane(ax, record, way, row, scales[row])
+            ax.tick_params(labelbottom=row == "decision")
+            ax.set_ylabel("β (steps of 1/255)")
+            maps.bar(figure, maps.axes_at(figure, left + SIDE + GAP, bottom, 0.22, SIDE), row, scales[row])
+        _landing(figure, left, record, way)
         return style.finished(figure)
 
 

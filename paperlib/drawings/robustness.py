@@ -45,7 +45,7 @@ def _table_row(record: Record, attack: str, eps: str, paper_eps: str, title: str
     if leaf["n"] != values[role]["clean"]["n"]:
         title += f"<br><small>{leaf['n']:,} images</small>"
     body = "".join(f'<td style="white-space: nowrap">{cell}</td>' for cell in cells)
-    return f'<tr><th style="white-space: nowrap">{title}</th>{body}</tr>'
+    return f"<tr><th>{title}</th>{body}</tr>"
 
 
 def curves(record: Record) -> Figure:

@@ -95,9 +95,10 @@ def seed_label(role: str) -> str:
 
 
 def table(head: str, body: str) -> str:
-    """A table in a box that scrolls, for it may be wider than a phone."""
+    """A table in a box that scrolls, for it may be wider than a phone; the book hides intervals until they are asked for."""
     table = f'<table class="table"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div style="overflow-x: auto">{table}</div>'
+    asked = '<label class="ask"><input type="checkbox"> show intervals</label>' if 'class="interval"' in body else ""
+    return f'<div class="numbers">{asked}<div style="overflow-x: auto">{table}</div></div>'
 
 
 def places(sizes: list[str], theirs: list[str]) -> list[tuple[str, str]]:
@@ -106,8 +107,9 @@ def places(sizes: list[str], theirs: list[str]) -> list[tuple[str, str]]:
 
 
 def cell(leaf: dict, number: float | None, comparable: bool) -> str:
-    text = f"<b>{leaf['mean']:.1f}</b><br><small>[{leaf['low']:.1f}, {leaf['high']:.1f}]</small>"
+    interval = f'<small class="interval"><br>[{leaf["low"]:.1f}, {leaf["high"]:.1f}]</small>'
+    text = f"<b>{leaf['mean']:.1f}</b>{interval}"
     if number is None:
         return text
-    difference = f" ({leaf['mean'] - number:+.1f})" if comparable else ""
+    difference = f'<span class="interval"> ({leaf["mean"] - number:+.1f})</span>' if comparable else ""
     return f"{text}<br><small>paper {number}{difference}</small>"

@@ -1,9 +1,9 @@
 """Variants of one recipe beside each other."""
 
 import re
-from itertools import cycle
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paperlib import names
@@ -33,18 +33,24 @@ def accuracies(record: Record) -> str:
     return style.table(head, rows)
 
 
-def clean_against_worst(record: Record) -> Figure:
-    """Each network's worst-case accuracy at the middle eps against its clean accuracy, with intervals."""
-    eps = tables.middle(record)
+def clean_and_worst(record: Record) -> Figure:
+    """Each network on a line of its own: its clean accuracy, and its worst case at the middle eps, with intervals."""
+    eps, named = f"{tables.middle(record):g}", labels(record)
+    panels = {"clean": "clean accuracy (%)", "worst": f"worst case (%), ε = {record.size(tables.middle(record))}"}
     with style.book():
-        figure, ax = plt.subplots(figsize=(11, 5.4), layout="constrained")
-        for (role, label), marker in zip(labels(record).items(), cycle("oDs^vXP*<>")):
-            x, y = record.values[role]["clean"], record.values[role]["worst"][f"{eps:g}"]
-            ax.errorbar(
-                x["mean"], y["mean"], [[y["mean"] - y["low"]], [y["high"] - y["mean"]]],
-                [[x["mean"] - x["low"]], [x["high"] - x["mean"]]], marker=marker, markersize=9, linestyle="",
-                label=label, color=names.network(re.split("[- ]", role)[0]).colour,
-            )  # fmt: skip
-        ax.set(xlabel="clean accuracy (%)", ylabel=f"worst-case accuracy (%), ε = {record.size(eps)}")
-        ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+        size = (11, 1.3 + 0.42 * len(named))
+        figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, layout="constrained")
+        for ax, (kind, title) in zip(axes, panels.items(), strict=True):
+            for line, role in enumerate(named):
+                of = record.values[role]
+                _dot(ax, line, of["clean"] if kind == "clean" else of["worst"][eps], role)
+            ax.set(xlabel=title, xlim=(-3, 103))
+            ax.grid(axis="x", color="#dddddd", linewidth=0.8)
+        axes[0].set(yticks=range(len(named)), yticklabels=named.values(), ylim=(len(named) - 0.5, -0.5))
         return style.finished(figure)
+
+
+def _dot(ax: Axes, line: int, leaf: dict, role: str) -> None:
+    look = names.network(re.split("[- ]", role)[0])
+    ends = [[leaf["mean"] - leaf["low"]], [leaf["high"] - leaf["mean"]]]
+    ax.errorbar(leaf["mean"], line, xerr=ends, marker=look.marker, markersize=8, color=look.colour, linestyle="", capsize=4)

@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -109,7 +110,7 @@ def _row(line: Line, shifts: Mapping[str, int], grid: str, place) -> str:
         if series not in line.leaves:
             continue
         leaf = line.leaves[series]
-        told += f'<span class="dots-told dots-{series}">{html.escape(_told(leaf))}</span>'
+        told += f'<span class="dots-told dots-{series}">{_told(leaf)}</span>'
         if isinstance(leaf, str):
             continue
         low, mean, high = _ends(leaf)
@@ -123,8 +124,9 @@ def _row(line: Line, shifts: Mapping[str, int], grid: str, place) -> str:
 
 
 def _told(leaf: object) -> str:
-    """The number beside its dot; the unit stands at the axis."""
-    return formatted(leaf) if is_interval(leaf) or isinstance(leaf, str) else short(leaf)
+    """The number beside its dot, as HTML; its interval in small print, for a narrow page may leave it out."""
+    text = html.escape(formatted(leaf) if is_interval(leaf) or isinstance(leaf, str) else short(leaf))
+    return re.sub(r" (\[.*\])$", r" <small>\1</small>", text)
 
 
 def extent(values: list[float], unit: str = "") -> tuple[float, float, bool]:

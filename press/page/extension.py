@@ -5,6 +5,8 @@ from html import escape
 
 from docutils import nodes
 
+# thebe would load code from a network; Jupyter Book adds every script of _static, and plotly's waits until a reader asks
+LATE = ("thebe", "plotly")
 # a description has so many letters
 LEAST, MOST = 40, 200
 
@@ -17,14 +19,21 @@ def setup(app) -> dict[str, object]:
 
 
 def tidy_scripts(app, pagename: str, templatename: str, context: dict, doctree) -> None:
-    """Drops scripts added twice (MathJax, settings of extensions) and thebe, which would load code from a network."""
+    """Drops scripts added twice (MathJax, settings of extensions) and those that no page loads by itself."""
     kept = {}
     for script in context.get("script_files", []):
         content = str(script.filename or script.attributes.get("body"))
-        if "thebe" not in content:
+        if not any(name in content for name in LATE):
             kept.setdefault(content, script)
+    if doctree is not None and not any(True for _ in doctree.findall(is_math)):
+        kept = {content: script for content, script in kept.items() if "mathjax" not in content.lower()}
     # in place: Sphinx holds the same list
     context["script_files"][:] = kept.values()
+
+
+def is_math(node) -> bool:
+    """Whether a part of a page is set by MathJax."""
+    return isinstance(node, nodes.math | nodes.math_block)
 
 
 def describe(app, pagename: str, templatename: str, context: dict, doctree) -> None:

@@ -1,8 +1,8 @@
-"""The library's own page: every module of both packages with its docstrings, in an order in which each needs only those
-before it."""
+"""The library's own pages: one that leads to the modules, the science first, and one a module with its docstrings."""
 
 import ast
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 from press.plan import settings
 
@@ -18,37 +18,56 @@ PARTS = (
 )
 
 
+# what a reader of the paper looks for first
+FIRST = tuple(f"paperlib.{name}" for name in ("objective", "attack", "surface", "indicator", "train", "evaluate"))
+FOLDER = "library"
+
+
 def library() -> str:
-    """The Markdown of the page."""
-    order = _ordered(_modules())
+    """The Markdown of the page that leads to the modules: the science first, each with the first line of its docstring."""
+    modules = _modules()
     parts = []
     for heading, package, purpose in PARTS:
-        own = [name for name in order if name.rpartition(".")[0] == package]
-        if own:
-            parts += [f"## {heading}\n\n{purpose.replace('``', '`')}\n", *map(_entry, own)]
-    return "\n".join(parts)
+        own = [name for name in ordered(modules) if name.rpartition(".")[0] == package]
+        lines = [f"- [`{name}`]({FOLDER}/{name}.md): {_about(modules[name])}\n" for name in own]
+        if lines:
+            parts += [f"## {heading}\n\n{purpose.replace('``', '`')}\n\n", *lines, "\n"]
+    return "".join(parts)
 
 
-def _entry(module: str) -> str:
-    return f"### {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n```\n"
+def pages() -> dict[str, str]:
+    """The Markdown of every module's page by its name, in the order of the page that leads to them."""
+    return {
+        name: f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n" for name in ordered(_modules())
+    }
 
 
-def _modules() -> dict[str, set[str]]:
-    """Every module with a docstring, and the modules that it imports at its top."""
+def ordered(modules: dict[str, Path]) -> list[str]:
+    """The modules part by part; in each one the reader's first, then those that need only modules before them."""
+    used = {name: _imported(path.read_text(encoding="utf-8")) & modules.keys() for name, path in modules.items()}
+    order = list(TopologicalSorter({name: sorted(names) for name, names in sorted(used.items())}).static_order())
+    packages = [package for _, package, _ in PARTS]
+    first = [*FIRST, *order]
+    return sorted(order, key=lambda name: (packages.index(name.rpartition(".")[0]), first.index(name)))
+
+
+def _about(path: Path) -> str:
+    """The first sentence of a module's docstring, as Markdown."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.split("\n\n")[0].split()).replace("``", "`")
+
+
+def _modules() -> dict[str, Path]:
+    """The file of every module."""
     paths = [path for package in ("paperlib", "press") for path in sorted((settings.ROOT / package).rglob("*.py"))]
     own = [path for path in paths if not path.stem.startswith("__")]
-    names = {".".join(path.relative_to(settings.ROOT).with_suffix("").parts): path for path in own}
-    return {name: _imported(path.read_text(encoding="utf-8")) & names.keys() for name, path in names.items()}
+    return {".".join(path.relative_to(settings.ROOT).with_suffix("").parts): path for path in own}
 
 
 def _imported(source: str) -> set[str]:
+    """The modules that a file imports at its top."""
     found = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom):
             found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
-
-
-def _ordered(modules: dict[str, set[str]]) -> list[str]:
-    sorter = TopologicalSorter({name: sorted(used) for name, used in sorted(modules.items())})
-    return list(sorter.static_order())

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from paperlib import files, fingerprint, sealed
-from press.page import drawn, turning, vocabulary
+from press.page import drawn, library, turning, vocabulary
 from press.page.figures import stage_figure
 from press.page.template import BookError, filled
 from press.page.values import Numbers, executed
@@ -35,7 +35,10 @@ def stage(profile: str, target: Path, *, alone: bool = False) -> None:
         stage_figure(experiments.artifact(profile, key) if own else drawn.spec_of(key), numbers, target / "figures")
     for path in sorted((settings.ROOT / "book").glob("*.md")):
         (target / path.name).write_text(rendered(path, numbers, target / "pictures"), encoding="utf-8")
-    write_toc(settings.ROOT / "book" / "_toc.yml", figures, target / "_toc.yml")
+    modules = library.pages() if (settings.ROOT / "book" / "api.md").is_file() else {}
+    for name, text in modules.items():
+        files.write_atomic(target / library.FOLDER / f"{name}.md", text)
+    write_toc(settings.ROOT / "book" / "_toc.yml", figures, target / "_toc.yml", list(modules))
     _write_plotly(target)
 
 
@@ -46,11 +49,14 @@ def rendered(path: Path, numbers: Numbers, pictures: Path) -> str:
     return filled(path.read_text(encoding="utf-8"), names, f"book/{path.name}")
 
 
-def write_toc(source: Path, figures: list[str], target: Path) -> None:
-    """The table of contents without the figure pages that this profile lacks."""
+def write_toc(source: Path, figures: list[str], target: Path, modules: list[str]) -> None:
+    """The table of contents without the figure pages that this profile lacks, and with the library's modules."""
     import yaml
 
     kept = _kept(settings.read_yaml(source), {f"figures/{key}" for key in figures})
+    for chapter in (chapter for part in kept.get("parts", []) for chapter in part["chapters"]):
+        if chapter["file"] == "api":
+            chapter["sections"] = [{"file": f"{library.FOLDER}/{name}"} for name in modules]
     target.write_text(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
@@ -75,7 +81,8 @@ def _write_plotly(target: Path) -> None:
     if any('class="turning"' in path.read_text(encoding="utf-8") for path in pages):
         from plotly.offline import get_plotlyjs
 
-        (target / "_static" / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+        (target / "_static" / "plotly").mkdir()
+        (target / "_static" / "plotly" / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
 
 
 def build(profile: str, *, alone: bool = False) -> Path:
@@ -97,6 +104,7 @@ def build(profile: str, *, alone: bool = False) -> Path:
             with files.scratch(place / "tmp", "html") as folder:
                 _run_jupyter_book(place / "source", folder, place / "logs" / "jupyter-book.log")
                 html = folder / "_build" / "html"
+                lighten(html)
                 sealed.write_json(html / MADE_OF, {"made_of": made_of, "files": inventory.hashes(html, html.rglob("*"))})
                 _replace_folder(html, place / "html")
     return place / "html" / "index.html"
@@ -126,6 +134,20 @@ def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:
     if done.returncode:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).replace(f"{source}{os.sep}", "")
         raise BookError(f"{_why(plain)}; read {places.short_path(log)}")
+
+
+def lighten(html: Path) -> None:
+    """Takes the theme's library of icons off every page: its one and a half megabytes draw a dozen signs, for which the
+    book's style sheet uses the font that lies beside it. No sign is left without words."""
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        text = re.sub(r"<script[^>]*scripts/fontawesome\.js[^>]*></script>", "", text)
+        # Sphinx's own sign in its index of modules
+        text = text.replace(' alt="-" ', ' alt="open or close this group" ')
+        page.write_text(text, encoding="utf-8")
+    for pattern in ("_static/scripts/fontawesome.js*", "_static/**/*.map", "_static/vendor/fontawesome/webfonts/*.ttf"):
+        for path in html.glob(pattern):
+            path.unlink()
 
 
 def _why(said: str) -> str:

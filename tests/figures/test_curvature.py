@@ -114,3 +114,11 @@ def test_osculating_circle_is_drawn_as_a_circle():
     (circle,) = figure.axes[0].patches
     assert (circle.center, circle.radius) == ((0, 0.5), 0.5) and figure.axes[0].get_aspect() == 1
     assert "R = 0.50" in texts(figure)
+
+
+def test_both_curves_lie_in_the_frame():
+    t = np.linspace(-1, 1, 21)
+    values = {"slope": 0.0, "point": {"alpha": 0.0, "S": 0.0}, "unit": {"alpha": 1.0, "S": 1.0}}
+    arrays = {"t": t, "S": t**2, "S_relu": 3 * abs(t) - 1, "circle": np.array([0.0, 0.5, 0.5])}
+    low, high = drawings.osculating(Record("toy", "smoke", {}, {}, {}, values, {}, arrays)).axes[0].get_ylim()
+    assert low < -1 and high > 2

@@ -1,6 +1,7 @@
 """Accuracy under attack (Tables 1 and 2): differences on the same images, and the tables and curves of a record."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -121,7 +122,9 @@ def of_table(*sizes: str, roles: tuple[str, ...] = ("natural", "ours"), data: di
 def test_table_has_the_papers_numbers_and_differences_where_comparable():
     html = drawings.accuracies(of_table("0.1", "0.2"))
     assert html.count("<tr>") == 1 + 1 + 2 * len(ATTACKS)
-    assert "paper 99.1 (-1.1)" in html and "paper 22.5 (+27.5)" in html and html.count("paper") == 3
+    assert html.count("show intervals") == 1 and html.count('class="interval"><br>[') == html.count("<td")
+    plain = re.sub("<[^>]*>", "", html)
+    assert "paper 99.1 (-1.1)" in plain and "paper 22.5 (+27.5)" in plain and plain.count("paper") == 3
 
 
 def test_table_gives_no_difference_between_different_sizes_or_images():

@@ -41,7 +41,7 @@ def test_everything_is_drawn_from_the_record_alone(tmp_path):
     found = written(measured, SETTINGS | {"labels": {"ours-0": "the first"}}, list(networks))
     html = drawings.accuracies(found)
     assert html.count("<tr>") == 5 and "the first" in html and "CrossEntropy, seed 1" in html
-    assert len(drawings.clean_against_worst(found).axes[0].containers) == 4
+    assert [len(ax.containers) for ax in drawings.clean_and_worst(found).axes] == [4, 4]
     assert drawings.facts(found) == {"middle": "0.1", "sizes": "0.02, 0.1", "step": "0.02"}
 
 
@@ -53,5 +53,9 @@ def test_variants_have_a_row_each_and_a_name_each():
     assert html.count("<tr>") == 3 and html.count("<td>") == 2 * (1 + 2 * len(ATTACKS))
     assert "500 ‖∇S‖₁" in html and "<th>Natural</th>" in html and "ε = 0.2/255" in html
     assert style.seed_label("ours+advtrain-2") == "Ours+AdvTrain, seed 2" and style.seed_label("minmax") == "MinMax"
-    figure = drawings.clean_against_worst(found)
-    assert len(figure.axes[0].containers) == 2 and "ε = 0.2/255" in texts(figure)
+    figure = drawings.clean_and_worst(found)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Natural", "500 ‖∇S‖₁"]
+    # each on a line of its own: no mark lies under another
+    for ax in figure.axes:
+        assert [bar.lines[0].get_ydata().tolist() for bar in ax.containers] == [[0], [1]]
+    assert "worst case (%), ε = 0.2/255" in texts(figure)
