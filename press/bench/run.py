@@ -9,7 +9,7 @@ from paperlib import fingerprint, sealed
 from paperlib.numbers import formatted
 from paperlib.provenance import environment, git_commit
 from paperlib.refusal import reject
-from press.bench import growth, rows, timing, training
+from press.bench import growth, rows, shares, timing, training
 from press.bench.peers import VERSIONS, peer
 from press.plan import settings
 from press.run import places
@@ -38,7 +38,7 @@ def bench(*, wanted: list[str] | None = None) -> dict:
     the images are missing.
     """
     parts: dict[str, Callable[[], dict]] = {row.key: lambda row=row: _row(row) for row in rows.ROWS}
-    parts |= {"epoch": training.epoch, "growth": growth.growth}
+    parts |= {"epoch": training.epoch, "growth": growth.growth, "shares": shares.shares}
     for key in wanted or ():
         reject(key not in parts, f"row is {key!r}; allowed are {', '.join(parts)}")
     parts = {key: parts[key] for key in wanted or parts}

@@ -14,6 +14,7 @@ PARTS = (
     ("A network of the reader's own", "paperlib.reporting", "A network goes in, one page comes out."),
     ("What is asked for", "press.plan", "``experiments.yml`` is read and checked."),
     ("What is done", "press.run", "Trainings and measurements, each once."),
+    ("What is timed", "press.bench", "The same work done here and by other libraries, in turns."),
     ("What is read", "press.page", "Numbers, words and pictures on pages."),
 )
 

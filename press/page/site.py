@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from paperlib import files, fingerprint, sealed
-from press.page import drawn, library, turning, vocabulary
+from press.page import benchmark, drawn, library, turning, vocabulary
 from press.page.figures import stage_figure
 from press.page.template import BookError, filled
 from press.page.values import Numbers, executed
@@ -39,6 +39,7 @@ def stage(profile: str, target: Path, *, alone: bool = False) -> None:
     for name, text in modules.items():
         files.write_atomic(target / library.FOLDER / f"{name}.md", text)
     write_toc(settings.ROOT / "book" / "_toc.yml", figures, target / "_toc.yml", list(modules))
+    benchmark.draw(target / "_static")
     _write_plotly(target)
 
 

@@ -4,7 +4,7 @@ from functools import cache, partial
 
 from paperlib.names import ATTACKS, METHODS, labels
 from paperlib.numbers import formatted
-from press.page import amended, answers, claims, findings
+from press.page import amended, answers, benchmark, claims, findings
 from press.page.columns import Columns
 from press.page.library import library
 from press.page.values import Numbers
@@ -24,6 +24,7 @@ def names(numbers: Numbers) -> dict[str, object]:
     ledger = claims.judged(numbers) if (settings.ROOT / "book" / "claims.yml").is_file() else []
     columns = Columns(numbers)
     return {name: getattr(numbers, name) for name in NUMBERS} | {
+        "benchmark": benchmark.benchmark(),
         "head": columns.head, "line": columns.line, "row": columns.row,
         "agreement": findings.agreement, "badge": answers.badge, "library": library, "interval": formatted,
         "methods": labels(METHODS), "attacks": labels(ATTACKS), "profile": numbers.profile,
