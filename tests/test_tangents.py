@@ -93,6 +93,12 @@ def test_a_sum_that_automatic_differentiation_contradicts_is_not_told(monkeypatc
     assert tangents.hessian(model, x, 1) is None
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_product_of_two_matrices_is_torchs(dtype):
+    a, b = (torch.randn(n, 300, generator=seeded(n), dtype=dtype) for n in (5, 7))
+    assert torch.allclose(tangents._product(a, b), a @ b.T, rtol=1e-5, atol=1e-4)
+
+
 def test_products_are_those_of_the_hessian():
     model, x = setting("mnist")
     H, V = tangents.hessian(model, x, 1), torch.randn(200, 64, generator=seeded(), dtype=torch.float64)
