@@ -59,10 +59,10 @@ oracles: .venv/installed
 		echo "The installation failed (see above): a package registry must be reachable." >&2; exit 1; \
 	}
 
-# the peers are got once; glibc reads its setting when a process starts, and it is the same for all of them
+# the peers are got once
 bench: .venv/installed
 	@test -d build/oracles/adv_lib -a -d build/oracles/loss_landscapes || $(MAKE) --no-print-directory oracles
-	@GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(PY) -m press bench
+	@$(PY) -m press bench
 
 lint: .venv/installed
 	@$(PY) -m ruff check .

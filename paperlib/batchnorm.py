@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
+__all__ = ["ConstantStatistics"]
+
 
 class ConstantStatistics(TorchFunctionMode):
     """Within it every ``torch.nn.functional.batch_norm`` in train mode can be differentiated twice. Inside ``by_images`` its

@@ -4,6 +4,7 @@ import importlib
 import sys
 from importlib.machinery import PathFinder
 from types import ModuleType
+from typing import Any
 
 from paperlib.refusal import Refusal
 from press.plan import settings
@@ -17,7 +18,7 @@ class PeerError(Refusal):
     """A library to be compared with is not there; one sentence that says how to get it."""
 
 
-def peer(name: str) -> ModuleType:
+def peer(name: str) -> Any:
     """The module of another library. Raises PeerError where it is missing."""
     folder = settings.ROOT / "build" / "oracles"
     if PathFinder.find_spec(name.partition(".")[0], [str(folder)]) is None:
