@@ -336,7 +336,7 @@ def test_an_artifact_executed_alone_follows_a_model_s_source(project):
         ("book/paper_numbers.yml", "clean: 99.1", "clean: 99.2", 0, 1),
         ("book/intro.md", "# Toy", "# Toys", 0, 0),
         ("experiments.yml", "title: A surface", "title: The surface", 0, 0),
-        ("press/page/cells.py", "ROWS = 40", "ROWS = 30", 0, 0),
+        ("press/page/cells.py", "LINES = 24", "LINES = 30", 0, 0),
         ("paperlib/measures/draw.py", "0.0123456", "0.5", 2, 2),
         ("paperlib/record.py", "data: tuple = ()", "data: tuple = tuple()", 2, 2),
     ],

@@ -11,8 +11,7 @@ from press.plan import experiments, settings
 MOST = 3
 # names, units and conditions that hold a digit and are no measured number
 NAMES = (
-    r"\b(Figs?|Table|Tables|Sec|Eq|Formula|Appendix|chapter|section|Python|image)\.? ?[\d.]+((–|, | and | to )\d+)*",
-    r"\bA\.\d",
+    r"\bA\.\d", r"\b(Figs?|Tables?|Sec|Eq|Formula|Appendix|chapter|section|Python|image)\.? ?[\d.]+((–|, | and | to )\d+)*",
     r"\b(ResNet|CIFAR|MNIST|PGD|VGG|softplus|h|x)-\d+", r"\bl[12]\b", r"\b(19|20)\d\d\b", r"95 %( interval)?",
     r"S\(?x?\)? [=<>≥≤] 0", r"\[0, 1\]", r"arXiv:[\d.]+", r"10\.48550\S*", r"\bp = \S+", r"0 to 255|\b1 of 255",
     r"κ = [^=]*\^\(3/2\)", r"\b[a-zα-ω]_?\d\b", r"==[\d.]+", r"(?m)^\d+\. ", r"α = 0",
