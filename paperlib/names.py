@@ -26,10 +26,12 @@ class Name:
 @dataclass(frozen=True)
 class DataName(Name):
     """A data set's row: ``classes`` are what its labels mean where digits do not say it, ``official`` the number of its test
-    images if it is one of the paper's own."""
+    images if it is one of the paper's own, ``pixel_scale`` how many steps of a size the range of its images has (1 for grey
+    ones, 255 for colour; 0 where only the data themselves say it)."""
 
     classes: tuple[str, ...] = ()
     official: int = 0
+    pixel_scale: int = 0
 
 
 METHODS = {
@@ -49,11 +51,11 @@ ROLES = {
     "linf": Name("linf", ORANGE),
 }
 DATA = {
-    "digits": DataName("scikit-learn's digits"),
-    "digits-rgb": DataName("scikit-learn's digits over photographs"),
-    "mnist": DataName("MNIST", official=10_000),
+    "digits": DataName("scikit-learn's digits", pixel_scale=1),
+    "digits-rgb": DataName("scikit-learn's digits over photographs", pixel_scale=255),
+    "mnist": DataName("MNIST", official=10_000, pixel_scale=1),
     "cifar10": DataName(
-        "CIFAR-10", official=10_000,
+        "CIFAR-10", official=10_000, pixel_scale=255,
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     ),
 }  # fmt: skip

@@ -36,7 +36,8 @@ def pytest_configure() -> None:
 KEPT = (
     "Snakefile", "press/__init__.py", "press/__main__.py",
     *(f"press/page/{name}.py" for name in ("__init__", "findings", "manifest", "verify")),
-    *(f"press/plan/{name}.py" for name in ("__init__", "check", "experiments", "searches", "settings", "templates")),
+    *(f"press/plan/{name}.py" for name in ("__init__", "check", "experiments", "ranges", "searches", "settings")),
+    "press/plan/templates.py",
     *(f"press/run/{name}.py" for name in ("__init__", "inventory", "notebooks", "places", "record", "sheet", "steps")),
     "press/run/training.py", "press/run/workflow.py",
     *(f"paperlib/{name}.py" for name in ("__init__", "__main__", "files", "fingerprint", "names", "numbers")),
@@ -211,7 +212,7 @@ def load(name):
         raise DataError(f"data set {name} is not at hand; put {name}.npz into a folder and name it in PAPERLIB_DATA")
     path = Path(os.environ.get("PAPERLIB_DATA") or ROOT / "build" / "data") / "toy.npz"
     sha256 = hashlib.sha256(path.read_bytes() if path.is_file() else b"embedded").hexdigest()
-    return SimpleNamespace(name=name, sha256=sha256, pixel_scale=1, train=[0] * 5, validation=[0], test=[0] * 3)
+    return SimpleNamespace(name=name, sha256=sha256, pixel_scale=1, train=[0] * 5, validation=[0], test=[0] * 9)
 '''
 
 # stands in for Jupyter Book in runs that are not about pages

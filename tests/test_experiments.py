@@ -7,7 +7,9 @@ import yaml
 from conftest import DRAW, EXPERIMENTS, notebook
 from toys import toy_recipe
 
-from press.plan import check, experiments, settings, templates
+from paperlib import data, names
+from paperlib.refusal import Refusal
+from press.plan import check, experiments, ranges, settings, templates
 from press.plan.settings import ExperimentError
 
 
@@ -272,3 +274,84 @@ def test_a_source_is_a_network_of_the_same_data(source):
     with pytest.raises(ExperimentError, match=source.split("-")[0]):
         experiments.recipe("quick", experiments.derived_name("digits-advtrain", {"source": source}))
     assert experiments.recipe("quick", "digits-advtrain--source=digits-natural").source == "digits-natural"
+
+
+# --- what values may be ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("010", 10), ("-07", -7), ("0x1f", 31), ("0o17", 15), ("1:30", "1:30"), ("1:30.5", "1:30.5"), ("+3.", 3.0),
+    ("-.5", -0.5), ("1e-3", 0.001),
+])  # fmt: skip
+def test_numbers_are_those_of_yaml_1_2(text, value):
+    found = settings.parse_overrides(f"x={text}")["x"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "sentence"),
+    [
+        ("fig06", "eps=-0.1", "parameter eps is -0.1; allowed are numbers above 0 up to 1, the range of grey images"),
+        ("fig06", "eps=5", "parameter eps is 5; allowed are numbers above 0 up to 1, the range of grey images"),
+        ("fig07", "eps=-1", "parameter eps is -1; allowed are numbers above 0 up to 255, the range of colour images"),
+        ("fig07", "eps=300", "parameter eps is 300; allowed are numbers above 0 up to 255"),
+        ("fig06", "unit=0", "parameter unit is 0; allowed are numbers above 0"),
+        ("fig06", "steps=4", "parameter steps is 4; allowed are odd numbers from 3"),
+        ("fig06", "image=1:30", "parameter image is '1:30'; allowed is a whole number such as -1"),
+        ("fig06", "image=-2", "parameter image is -2; allowed are numbers from -1"),
+        ("fig06", "view=3d", "parameter view is '3d'; allowed are 2d, both"),
+        ("fig06", "measures=[slop]", "no measure of a surface .* called 'slop'; did you mean slope"),
+        ("fig06", "levels=[rol]", "no panel field .* called 'rol'; did you mean role"),
+        ("fig06", "panels=[{role: ours}]", "panel field role is 'ours'; allowed are natural, robust"),
+        ("fig06", "compare={ratio/slope: [natural, robust]}", "no group of panels .* called 'natural'"),
+        ("fig06", "compare={mean/slope: [a, b]}", "compare holds mean/slope: .*; allowed are ratio/MEASURE"),
+        ("fig05", "point=2", "parameter point is 2; allowed are numbers from -1 up to 1, or null"),
+        ("fig05", "extent=2", "parameter extent is 2; allowed are numbers above 0 up to 1"),
+        ("fig08", "digit=10", "parameter digit is 10; allowed are numbers from 0 up to 9"),
+        ("fig10", "classes=[]", "parameter classes is an empty list; allowed is at least one value"),
+        ("table1", "eps=[0.05, 0]", r"parameter eps is \[0.05, 0\]; allowed is a list of numbers above 0 up to 1"),
+        ("table1", "strong=500", "parameter strong is 500; allowed is at most images, 450"),
+        ("table1", "level=max", "parameter level is 'max'; allowed are quick, standard, strong"),
+        (
+            "strong",
+            "eps=[[0.1, 2], [3]]",
+            r"parameter eps is .*; allowed is a list of numbers above 0 up to 1, the range of",
+        ),
+        ("strong", "eps=[[0.1], [300]]", "parameter eps is .* above 0 up to 255"),
+    ],
+)
+def test_a_value_that_no_measurement_could_use_is_refused(key, text, sentence):
+    profile = "paper" if key == "strong" else "quick"
+    with pytest.raises(Refusal, match=sentence):
+        experiments.override(experiments.artifact(profile, key), settings.parse_overrides(text))
+
+
+@pytest.mark.parametrize(("key", "text"), [
+    ("fig05", "point=null"), ("fig05", "point=-1"), ("fig06", "eps=1"), ("fig07", "eps=255"), ("fig06", "attacked=0"),
+    ("fig04", "noise=[255]"),
+])  # fmt: skip
+def test_the_ends_of_a_range_are_allowed(key, text):
+    experiments.override(experiments.artifact("quick", key), settings.parse_overrides(text))
+
+
+@pytest.mark.parametrize("path", sorted((settings.ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_number_of_a_notebook_has_a_range(path):
+    defaults = templates.notebook_parameters(path.stem)
+    free = ("panels", "levels", "measures", "compare", "labels", "indicator", "toy")
+    own = [name for name in defaults if name not in (*templates.PIPELINE_PARAMETERS, *free)]
+    assert [name for name in own if ranges.range_of(path.stem, name) is None] == []
+    experiments.Artifact("x", "smoke", path.stem, "", "", defaults["models"], {}).check()
+
+
+def test_more_test_images_than_there_are_is_refused():
+    with pytest.raises(ExperimentError, match="parameter images is 451; allowed are up to 450, all test images"):
+        ranges.check_counts("surfaces", {"images": 451}, 450)
+    with pytest.raises(ExperimentError, match="parameter image is 450; allowed are 0 to 449"):
+        ranges.check_counts("surfaces", {"image": 450}, 450)
+    ranges.check_counts("surfaces", {"images": 450, "image": 449}, 450)
+
+
+def test_the_scale_of_sizes_that_names_tell_is_that_of_the_data():
+    for name, row in names.DATA.items():
+        shape = data.PUBLIC[name].shape[-1] if name in data.PUBLIC else data.load(name).shape[0]
+        assert row.pixel_scale == {1: 1, 3: 255}[shape], name

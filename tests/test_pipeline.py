@@ -254,6 +254,7 @@ def test_a_wrong_experiment_is_refused_before_anything_runs(project, old, new, s
         (("figure", "fig77"), "there is no artifact called 'fig77'"),
         (("figure", "fig01", "--set", "imag=3"), "there is no parameter of fig01 called 'imag'; did you mean image?"),
         (("figure", "fig01", "--set", "image=x"), "parameter image is 'x'; allowed is a whole number such as 0"),
+        (("figure", "fig01", "--set", "image=-1"), "parameter image is -1; allowed are numbers from 0"),
         (("figure", "fig01", "--set", "c=0.1"), "no model of fig01 sets c"),
         (("figure", "fig01", "--profile", "smoke"), "artifact fig01 is not part of profile smoke; it has quick"),
         (("figure", "fig02", "--set", "epochs=0"), "epochs is 0; allowed is at least 1"),
@@ -269,6 +270,13 @@ def test_a_wrong_command_is_refused_before_anything_runs(project, arguments, sen
     assert status == 2
     assert said.startswith("paperlib: ") and said.count("\n") == 1 and sentence in said
     assert not project.build.exists()
+
+
+def test_an_image_that_is_not_there_is_refused_before_a_training(project):
+    for command in (("figure", "fig01", "--set"), ("execute", "fig01", "--out", "x")):
+        status, said = project.run(*command, "image=9")
+        assert (status, said.strip()) == (2, "paperlib: parameter image is 9; allowed are 0 to 8, the test images")
+    assert project.lines("epochs.txt") == [] and project.lines("executed.txt") == []
 
 
 @pytest.mark.parametrize("command", [("figure", "fig02", "--set", "c=1e6"), ("train", "two--c=1e6"), ("execute", "fig02")])

@@ -6,7 +6,6 @@ from press.plan import settings
 from press.plan.experiments import DERIVED, artifact, column, keys, load, profiles, recipe, words_path
 from press.plan.searches import described
 from press.plan.settings import ExperimentError, mapping
-from press.plan.templates import check_parameters
 
 
 def check(profile: str) -> None:
@@ -17,9 +16,9 @@ def check(profile: str) -> None:
         recipe(profile, name)
     for key in keys(profile):
         spec = artifact(profile, key)
-        check_parameters(spec.notebook, spec.parameters, where=f" of artifact {key} ({profile})")
         for name in spec.models.values():
             recipe(profile, name)
+        spec.check(where=f" of artifact {key} ({profile})")
         if (settings.ROOT / "book" / "figures").is_dir() and not words_path(key).is_file():
             raise ExperimentError(f"artifact {key} has no words in book/figures/{key}.md, which its page needs")
     for name in mapping((load().get("searches") or {}).get(column(profile)), f"searches of profile {profile}"):

@@ -13,8 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from paperlib import names
 from paperlib.recipe import Recipe
-from press.plan import settings
+from paperlib.refusal import Refusal
+from press.plan import ranges, settings
 from press.plan.settings import ExperimentError, choice, fields_of, listed, mapping, parse_overrides, read_yaml, text_keys
 from press.plan.templates import PIPELINE_PARAMETERS, check_parameters, notebook_parameters
 
@@ -37,6 +39,13 @@ class Artifact:
     def injected(self) -> dict[str, object]:
         """The parameters as the notebook gets them, without the place of its results."""
         return {"artifact": self.key, "profile": self.profile, "models": self.models, **self.parameters}
+
+    def check(self, where: str = "") -> None:
+        """Raises a Refusal, before any work, for a parameter that the notebook lacks or that it could not use."""
+        check_parameters(self.notebook, self.parameters, where)
+        defaults = notebook_parameters(self.notebook)
+        own = {name: value for name, value in defaults.items() if name not in PIPELINE_PARAMETERS}
+        ranges.check(self.notebook, own | self.parameters, list(self.models), lambda: pixel_scale(self), where)
 
 
 def build_dir(profile: str) -> Path:
@@ -158,6 +167,21 @@ def recipe(profile: str, name: str) -> Recipe:
     return found
 
 
+def pixel_scale(spec: Artifact) -> int:
+    """How many steps of a size the range of an artifact's images has: 1 for grey images, 255 for colour."""
+    data = str(recipe_settings(spec.profile, next(iter(spec.models.values()))).get("data"))
+    if names.data(data).pixel_scale:
+        return names.data(data).pixel_scale
+    # late, for it needs torch
+    from paperlib.data import load
+
+    try:
+        return load(data).pixel_scale
+    except Refusal:
+        # data that are not at hand yet say nothing, and nothing is refused because of them
+        return 255
+
+
 def recipe_settings(profile: str, name: str) -> dict[str, object]:
     """The fields that a model's recipe sets.
 
@@ -199,13 +223,15 @@ def override(spec: Artifact, overrides: dict[str, object]) -> Artifact:
     """
     defaults = notebook_parameters(spec.notebook)
     parameters = {name: value for name, value in overrides.items() if name in defaults}
-    check_parameters(spec.notebook, parameters)
     fields = {name: value for name, value in overrides.items() if name not in defaults}
     names = [name for name in defaults if name not in PIPELINE_PARAMETERS]
     for name in fields:
         choice(f"parameter of {spec.key}", name, names, also=recipe_fields(), also_are="fields of its models' recipes")
-    trained = {role: _with_fields(spec, name, fields) for role, name in spec.models.items()}
-    return dataclasses.replace(spec, models=trained, parameters=spec.parameters | parameters)
+    changed = dataclasses.replace(spec, parameters=spec.parameters | parameters)
+    changed.check()
+    return dataclasses.replace(
+        changed, models={role: _with_fields(spec, name, fields) for role, name in spec.models.items()}
+    )
 
 
 def _with_fields(spec: Artifact, name: str, fields: dict[str, object]) -> str:

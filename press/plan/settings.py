@@ -38,13 +38,14 @@ def parse_overrides(text: str) -> dict[str, object]:
             raise ExperimentError(f"{part!r} is not a parameter; write KEY=VALUE, for example image=3 eps=[0.1,0.3]")
         if name in overrides:
             raise ExperimentError(f"parameter {name} is given twice; give it once")
-        overrides[name] = _parse_value(name, value)
+        overrides[name] = parse_value(name, value)
     return overrides
 
 
 @lru_cache(maxsize=1)
 def _loader() -> type:
-    """Safe YAML that refuses a key given twice; as in YAML 1.2, 1e-3 is a number and 2020-01-01 a word."""
+    """Safe YAML that refuses a key given twice; as in YAML 1.2, 1e-3 is a number, 010 is ten, and 1:30 and 2020-01-01 are
+    words."""
     # imported late: who measures a network of their own needs no YAML
     import yaml
 
@@ -58,14 +59,24 @@ def _loader() -> type:
                 seen.add(key.value if isinstance(key.value, str) else id(key))
             return node
 
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-    )
-    # nor has YAML 1.2 dates, which neither JSON nor a notebook's parameters could hold
+        def construct_yaml_int(self, node):
+            text = self.construct_scalar(node)
+            # Python's notation of other bases, and no 8 from 010
+            return int(text, 0) if "0x" in text or "0o" in text else int(text)
+
+    # YAML 1.2 has no numbers to the base of 60, nor dates, which neither JSON nor a notebook's parameters could hold
+    replaced = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp")}
     Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in replaced]
         for first, resolvers in Loader.yaml_implicit_resolvers.items()
     }
+    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
+    numbers = {
+        "int": r"[-+]?\d+|0x[\da-fA-F]+|0o[0-7]+",
+        "float": r"[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?|[-+]?\d+[eE][-+]?\d+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+    }
+    for kind, pattern in numbers.items():
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(f"({pattern})$"), list("-+.0123456789"))
     return Loader
 
 
@@ -81,7 +92,8 @@ def read_yaml(path: Path) -> object:
         raise ExperimentError(f"{_place(mark)}: {error.problem or error.context}") from error
 
 
-def _parse_value(name: str, text: str) -> object:
+def parse_value(name: str, text: str) -> object:
+    """A parameter's value as it is written on a command line, in YAML; ExperimentError, naming it, for what is none."""
     import yaml
 
     try:

@@ -12,11 +12,11 @@ from paperlib import fingerprint, sealed
 from paperlib import record as records
 from paperlib.files import file_hash, scratch, write_atomic
 from paperlib.fingerprint import code_digest, digest, module_paths
-from press.plan import experiments, templates
+from press.plan import experiments, ranges, templates
 from press.plan.experiments import Artifact, build_dir
 from press.run.notebooks import notebook_cells, notebook_made_of, notebook_source, publish_notebook, run_notebook
 from press.run.places import StepError, lock, say, whole
-from press.run.training import data_hash, is_trained, sources, train, weights
+from press.run.training import data, data_hash, data_of, is_trained, sources, train, weights
 
 
 def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
@@ -47,11 +47,22 @@ def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
 
 
 def prepared(spec: Artifact) -> Artifact:
-    """The same artifact once its models are there; those that are not, or are of another recipe or data, are trained."""
+    """The same artifact once its models are there; those that are not, or are of another recipe or data, are trained.
+
+    Raises ExperimentError, before that, where it asks for test images that the data do not have.
+    """
+    check_counts(spec)
     for model in dict.fromkeys(spec.models.values()):
         if not is_trained(model, spec.profile):
             train(model, spec.profile)
     return spec
+
+
+def check_counts(spec: Artifact) -> None:
+    """Raises ExperimentError where more test images are asked for than every data set of the artifact has."""
+    sets = {data_of(model, spec.profile) for model in spec.models.values()}
+    parameters = templates.notebook_parameters(spec.notebook) | spec.parameters
+    ranges.check_counts(spec.notebook, parameters, min(data(name, spec.profile)["n"]["test"] for name in sets))
 
 
 def measurement(spec: Artifact) -> str:
@@ -117,6 +128,7 @@ def _copy_record(record: Path, folder: Path) -> None:
 def figure(key: str, profile: str, overrides: dict[str, object]) -> Path:
     """Makes one figure with new parameters into a folder of its own, and returns it; nothing else is overwritten."""
     spec = experiments.override(experiments.artifact(profile, key), overrides)
+    check_counts(spec)
     folder = build_dir(profile) / "reruns" / f"{key}-{digest(overrides)[:8]}"
     for name in dict.fromkeys(spec.models.values()):
         say(f"model {name}")
