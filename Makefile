@@ -11,13 +11,14 @@ PY := .venv/bin/python
 # attacks of other libraries, which ours are held against
 ORACLES := torchattacks==3.5.1 foolbox==3.3.4 eagerpy==0.30.0 pyautoattack==0.2.0 adv-lib==0.2.8 loss-landscapes==3.0.6
 
-.PHONY: help book published pdf verify test oracles bench lint figure check lock clean distclean
+.PHONY: help book published pdf verify test oracles bench lint figure figures check lock clean distclean
 
 help:
 	@echo "make book                     train, attack, draw and build the book (PROFILE=quick or paper)"
 	@echo "make published                build the published edition's book: no data, no training, no network"
 	@echo "make pdf                      print the published edition's book as one PDF (BOOK=quick: that profile's)"
 	@echo "make figure FIG=fig06 P='...' make one figure again with new parameters"
+	@echo "make figures                  list the figures made again, by name"
 	@echo "make verify                   check everything made or published against its hash"
 	@echo "make test                     run all tests, and every notebook with its defaults"
 	@echo "make oracles                  get other libraries' attacks, which the tests then hold ours against"
@@ -43,6 +44,9 @@ verify: .venv/installed
 figure: .venv/installed
 	@test -n "$$FIG" || { echo "FIG is missing; for example: make figure FIG=fig06 P='image=3'" >&2; exit 2; }
 	@$(PY) -m press figure "$$FIG" --profile "$$PROFILE" --set "$$P"
+
+figures: .venv/installed
+	@$(PY) -m press figures --profile "$$PROFILE"
 
 check: .venv/installed
 	@$(PY) -m press check --profile "$$PROFILE"

@@ -9,7 +9,7 @@ from pathlib import Path
 from paperlib.__main__ import answered, parser_of
 from paperlib.reporting import judge
 from press.plan import check, experiments, searches, settings
-from press.run import places, steps, training, workflow
+from press.run import places, reruns, steps, training, workflow
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -173,15 +173,42 @@ def add_figure(commands) -> None:
     """``figure``: one artifact with new parameters, in a folder of its own."""
 
     def run(options) -> None:
+        from press.page import compare
+
         changes = settings.parse_overrides(" ".join([*options.changes, options.set]))
-        folder = steps.figure(options.artifact, options.profile, changes)
+        spec, folder = steps.figure(options.artifact, options.profile, changes)
+        page = compare.write(spec, folder, changes)
         for path in sorted(folder.glob(f"{options.artifact}*")):
             print(path)
+        print(f"Beside the book's own: {page}")
 
     command = add_command(commands, run, "figure", "make one figure again with new parameters, overwriting nothing")
     command.add_argument("artifact")
     command.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="notebook parameters or recipe fields")
     command.add_argument("--set", default="", help="the same in one word: 'image=3 eps=[0.1, 0.3]'")
+
+
+def add_figures(commands) -> None:
+    """``figures``: what has been made again with other parameters."""
+
+    def run(options) -> None:
+        rows = reruns.listed(options.profile)
+        print(reruns.table(rows) if rows else f"no figure of profile {options.profile} was made again yet")
+
+    add_command(commands, run, "figures", "list the figures that were made again with other parameters, by name")
+
+
+def add_parameters(commands) -> None:
+    """``parameters``: what the profile's own figure is made with, as papermill takes it."""
+
+    def run(options) -> None:
+        import yaml
+
+        spec = experiments.artifact(options.profile, options.artifact)
+        print(yaml.safe_dump(spec.injected, sort_keys=False, allow_unicode=True, width=120), end="")
+
+    purpose = "print a figure's parameters in this profile, for papermill -f"
+    add_command(commands, run, "parameters", purpose).add_argument("artifact")
 
 
 def add_book(commands) -> None:
@@ -328,9 +355,11 @@ def add_references(commands) -> None:
     add_command(commands, run, "references", purpose)
 
 
-COMMANDS = (add_check, add_data, add_train, add_search, add_execute, add_figure, add_book, add_site,
-            add_publish, add_published, add_pdf, add_verify, add_idle, add_claims, add_references,
-            add_bench)  # fmt: skip
+COMMANDS = (
+    add_check, add_data, add_train, add_search, add_execute, add_figure, add_figures, add_parameters,
+    add_book, add_site, add_publish, add_published, add_pdf, add_verify, add_idle, add_claims, add_references,
+    add_bench,
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

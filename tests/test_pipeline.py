@@ -273,8 +273,8 @@ def test_a_wrong_command_is_refused_before_anything_runs(project, arguments, sen
 
 
 def test_an_image_that_is_not_there_is_refused_before_a_training(project):
-    for command in (("figure", "fig01", "--set"), ("execute", "fig01", "--out", "x")):
-        status, said = project.run(*command, "image=9")
+    for command in (("figure", "fig01", "image=9"), ("execute", "fig01", "image=9", "--out", "x")):
+        status, said = project.run(*command)
         assert (status, said.strip()) == (2, "paperlib: parameter image is 9; allowed are 0 to 8, the test images")
     assert project.lines("epochs.txt") == [] and project.lines("executed.txt") == []
 

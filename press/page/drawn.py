@@ -27,20 +27,21 @@ def path_of(key: str) -> Path:
     return experiments.build_dir(PLACE) / "notebooks" / f"{key}.ipynb"
 
 
-def draw(*, cores: int = 1) -> None:
-    """Draws every record of the edition that was not drawn by the same code already.
+def draw(*, cores: int = 1, only: tuple[str, ...] = ()) -> None:
+    """Draws every record of the edition, or ``only`` some, that was not drawn by the same code already.
 
     Raises EditionError, before anything is drawn, where the edition is damaged.
     """
     manifest.check()
     with places.lock(PLACE, "draw"), _drawing_only(), ThreadPoolExecutor(cores) as pool:
-        left = [(spec_of(path.stem), made_of) for path, made_of in _fingerprints() if not _is_drawn(path.stem, made_of)]
+        left = [(spec_of(path.stem), made_of) for path, made_of in _fingerprints(only) if not _is_drawn(path.stem, made_of)]
         list(pool.map(lambda each: _draw(*each), left))
 
 
-def _fingerprints() -> Iterator[tuple[Path, str]]:
-    """Each record of the edition, and what its notebook is made of."""
-    for record in sorted((edition_dir() / "results").glob("*.json")):
+def _fingerprints(only: tuple[str, ...] = ()) -> Iterator[tuple[Path, str]]:
+    """Each record of the edition (of ``only`` some artifacts), and what its notebook is made of."""
+    records = sorted((edition_dir() / "results").glob("*.json"))
+    for record in [path for path in records if not only or path.stem in only]:
         yield record, steps.drawing(spec_of(record.stem), digest(*map(file_hash, _files(record))))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from paperlib import names
+from paperlib.fingerprint import digest
 from paperlib.recipe import Recipe
 from paperlib.refusal import Refusal
 from press.plan import ranges, settings
@@ -169,16 +170,16 @@ def recipe(profile: str, name: str) -> Recipe:
 
 def pixel_scale(spec: Artifact) -> int:
     """How many steps of a size the range of an artifact's images has: 1 for grey images, 255 for colour."""
-    data = str(recipe_settings(spec.profile, next(iter(spec.models.values()))).get("data"))
-    if names.data(data).pixel_scale:
-        return names.data(data).pixel_scale
-    # late, for it needs torch
-    from paperlib.data import load
-
     try:
+        data = str(recipe_settings(spec.profile, next(iter(spec.models.values()))).get("data"))
+        if names.data(data).pixel_scale:
+            return names.data(data).pixel_scale
+        # late, for it needs torch
+        from paperlib.data import load
+
         return load(data).pixel_scale
     except Refusal:
-        # data that are not at hand yet say nothing, and nothing is refused because of them
+        # whoever needs a model or data that are not there says so, and nothing else is refused because of them
         return 255
 
 
@@ -246,6 +247,29 @@ def _with_fields(spec: Artifact, name: str, fields: dict[str, object]) -> str:
     derived = derived_name(name, changes)
     recipe(spec.profile, derived)
     return derived
+
+
+def own(profile: str, key: str, notebook: str) -> Artifact:
+    """An artifact as its profile has it; where no column has it, as the notebook's defaults do."""
+    if profile in profiles() and key in keys(profile):
+        return artifact(profile, key)
+    defaults = notebook_parameters(notebook)
+    return Artifact(defaults["artifact"], defaults["profile"], notebook, "", "", dict(defaults["models"]), {})
+
+
+def changes(spec: Artifact) -> dict[str, object]:
+    """What an artifact asks for that its profile's own does not: parameters by name, and ``models``; empty for the own."""
+    usual, defaults = own(spec.profile, spec.key, spec.notebook), notebook_parameters(spec.notebook)
+    asked = settings.plain(defaults | spec.parameters | {"models": spec.models})
+    there = settings.plain(defaults | usual.parameters | {"models": usual.models})
+    names = [name for name in defaults if name not in PIPELINE_PARAMETERS or name == "models"]
+    found = {name: asked[name] for name in names if asked[name] != there[name]}
+    return found if (spec.key, spec.profile) == (usual.key, usual.profile) else {"artifact": spec.key} | found
+
+
+def rerun_dir(spec: Artifact) -> Path:
+    """Where an artifact with other parameters than its profile's own is made, so that nothing is overwritten."""
+    return build_dir(spec.profile) / "reruns" / f"{spec.key}-{digest(changes(spec))[:8]}"
 
 
 def recipe_fields() -> list[str]:

@@ -116,6 +116,15 @@ def is_plain(value: object) -> bool:
     return True
 
 
+def plain(value: object) -> object:
+    """A value as JSON has it: a list for a tuple, a whole number for a float that is one, whatever is nested."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _place(mark) -> str:
     return f"{Path(mark.name).name}, line {mark.line + 1}"
 

@@ -125,18 +125,18 @@ def _copy_record(record: Path, folder: Path) -> None:
             shutil.copy(path, folder)
 
 
-def figure(key: str, profile: str, overrides: dict[str, object]) -> Path:
-    """Makes one figure with new parameters into a folder of its own, and returns it; nothing else is overwritten."""
+def figure(key: str, profile: str, overrides: dict[str, object]) -> tuple[Artifact, Path]:
+    """Makes one figure with new parameters into a folder of its own, and returns both; nothing else is overwritten."""
     spec = experiments.override(experiments.artifact(profile, key), overrides)
     check_counts(spec)
-    folder = build_dir(profile) / "reruns" / f"{key}-{digest(overrides)[:8]}"
+    folder = experiments.rerun_dir(spec)
     for name in dict.fromkeys(spec.models.values()):
         say(f"model {name}")
         train(name, profile, stored=True)
     say(f"{key}: notebooks/{spec.notebook}.ipynb")
     notebook = execute(spec, folder=folder)
     _save_pictures(notebook)
-    return folder
+    return spec, folder
 
 
 def _save_pictures(notebook: Path) -> None:
