@@ -1,7 +1,9 @@
 """What a notebook opens: one call that finds the record of its parameters, or measures and writes it."""
 
+import ast
 import importlib
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from paperlib import fingerprint, sealed
 from paperlib import record as records
 from paperlib.record import Record
 from press.plan import experiments, settings, templates
-from press.run import steps
+from press.run import places, steps
 
 # set where a record is to be drawn as it is, whatever it was made of
 DRAW_ONLY = "PRESS_DRAW_ONLY"
@@ -19,10 +21,13 @@ def measured(kind: str, cell: dict[str, object]) -> Record:
     """The record of a notebook's parameters: the one that is there if it was made of the same, else a new one.
 
     ``kind`` is the notebook's name and that of its module in ``paperlib.measures``; ``cell`` holds its variables, as
-    ``globals()`` has them. Raises ExperimentError for a parameter that does not fit, before any work.
+    ``globals()`` has them, and those given as words get the values these mean. Without a folder ``out`` the record lies
+    with the profile's own where it is that, and in a folder of its own otherwise. Raises ExperimentError for a parameter
+    that does not fit, before any work.
     """
     spec, out = asked(kind, cell)
-    path = (Path(out) if out else experiments.build_dir(spec.profile) / "results") / f"{spec.key}.json"
+    cell.update(spec.parameters)
+    path = _folder(spec, out) / f"{spec.key}.json"
     if not os.environ.get(DRAW_ONLY):
         made_of = steps.measurement(steps.prepared(spec))
         if not steps.is_measured(path, made_of):
@@ -30,15 +35,43 @@ def measured(kind: str, cell: dict[str, object]) -> Record:
     return records.read(path, parameters=_drawn(spec), stated=experiments.stated(spec.key))
 
 
+def _folder(spec: experiments.Artifact, out: str) -> Path:
+    """Where the record lies: what is not the profile's own never takes its place."""
+    if out:
+        return Path(out)
+    if not experiments.changes(spec):
+        return experiments.build_dir(spec.profile) / "results"
+    folder = experiments.rerun_dir(spec)
+    places.say(f"not the parameters of profile {spec.profile}: the record is in {places.short_path(folder)}")
+    return folder
+
+
 def asked(kind: str, cell: dict[str, object]) -> tuple[experiments.Artifact, str]:
     """What a notebook's variables ask for, and the folder for its results (empty: the profile's own)."""
-    names = [name for name in templates.notebook_parameters(kind) if name not in templates.PIPELINE_PARAMETERS]
-    parameters = {name: cell[name] for name in names}
-    templates.check_parameters(kind, parameters)
-    key, profile, models, out = (cell[name] for name in templates.PIPELINE_PARAMETERS)
+    defaults = templates.notebook_parameters(kind)
+    for name in _given(cell):
+        settings.choice(f"parameter of notebooks/{kind}.ipynb", name, list(defaults))
+    values = {name: _meant(name, cell[name], default) for name, default in defaults.items()}
+    key, profile, models, out = (values.pop(name) for name in templates.PIPELINE_PARAMETERS)
     experiments.check_profile(profile)
-    place = experiments.paper_place(key)
-    return experiments.Artifact(key, profile, kind, place, "", dict(models), parameters), out
+    if not re.fullmatch(r"[\w.+-]+", str(key)):
+        raise settings.ExperimentError(f"artifact is {key!r}; allowed are letters, digits, '.', '+' and '-'")
+    roles = settings.mapping(models, "models")
+    spec = experiments.Artifact(key, profile, kind, experiments.paper_place(key), "", roles, values)
+    spec.check()
+    return spec, out
+
+
+def _given(cell: dict[str, object]) -> list[str]:
+    """The names that papermill has assigned: it only warns of one that the notebook does not have."""
+    injected = [source for source in cell.get("In") or [] if source.startswith("# Parameters\n")]
+    nodes = [node for source in injected for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    return [target.id for node in nodes for target in node.targets if isinstance(target, ast.Name)]
+
+
+def _meant(name: str, value: object, default: object) -> object:
+    """A value as it is meant: papermill hands over lists, ``false`` and ``null`` of a command line as words."""
+    return settings.parse_value(name, value) if isinstance(value, str) and not isinstance(default, str) else value
 
 
 def _measure(spec: experiments.Artifact, folder: Path, made_of: str) -> None:
