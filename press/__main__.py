@@ -128,7 +128,7 @@ def add_search(commands) -> None:
                         print(f"{name} {row['changes']}: {row['worst']['mean']:.1f} %, strong {row['strong']['mean']:.1f} %")
                 print(f"{name}: chosen {result['chosen']}, by the cascade {result['strong']['chosen']}")
                 continue
-            result = search.search(name, options.profile)
+            result = search.search(name, options.profile, progress=sys.stderr.isatty())
             for row in result["candidates"]:
                 allowed = "" if row["allowed"] else ", clean accuracy too low"
                 clean, worst = (row[key]["mean"] for key in ("clean", "worst"))

@@ -1,5 +1,6 @@
 """Whole runs of a tiny project: nothing is done twice, nothing stale is kept, and nothing is lost to a kill."""
 
+import contextlib
 import json
 import os
 import re
@@ -184,6 +185,58 @@ def test_a_kernel_that_died_at_its_start_is_started_again_and_no_other():
     with pytest.raises(RuntimeError, match="Kernel died"):
         notebooks.started(run)
     assert len(calls) == 1
+
+
+def test_nothing_of_the_reader_s_own_acts_inside_a_notebook(project, tmp_path):
+    home, marks = tmp_path / "home", tmp_path / "marks"
+    startup = home / ".ipython" / "profile_default" / "startup"
+    foreign = home / "jupyter" / "kernels" / "python3"
+    for folder in (startup, foreign, marks):
+        folder.mkdir(parents=True)
+    for name in (startup / "00.py", home / "startup.py"):
+        name.write_text(f"open({str(marks)!r} + '/' + __name__, 'w')\nclean = 0")
+    (home / "matplotlibrc").write_text("font.size: 99\n")
+    (foreign / "kernel.json").write_text('{"argv": ["false"], "display_name": "Foreign", "language": "python"}')
+    asks = "import matplotlib\nprint(matplotlib.rcParams['font.size'], matplotlib.matplotlib_fname())"
+    (project.root / "notebooks" / "draw.ipynb").write_text(notebook([*DRAW, ("code", ["hide-input"], asks)]))
+    status, said = project.run(
+        "figure", "fig01", HOME=str(home), JUPYTER_PATH=str(foreign.parents[1]), JUPYTER_DATA_DIR=str(foreign.parents[1]),
+        JUPYTER_PREFER_ENV_PATH="0", MATPLOTLIBRC=str(home), PYTHONSTARTUP=str(home / "startup.py"), MPLBACKEND="nonsense",
+    )  # fmt: skip
+    assert status == 0, said
+    assert list(marks.iterdir()) == []
+    (path,) = (project.build / "reruns").glob("*/fig01.ipynb")
+    assert "10.0" in path.read_text() and "99.0" not in path.read_text()
+
+
+def test_a_kernel_that_dies_is_one_sentence(project):
+    project.edit("paperlib/measures/draw.py", 'assert not fail, "asked to fail"', "import os; os.kill(os.getpid(), 9)")
+    status, said = project.run("figure", "fig01")
+    assert status == 2
+    assert "paperlib: fig01 failed in notebooks/draw.ipynb: its kernel died" in said.splitlines()[-1]
+    assert len(said.splitlines()) <= 3 and "Traceback" not in said
+
+
+def test_a_log_that_is_no_terminal_gets_no_refreshes(project):
+    status, said = project.run("figure", "fig01")
+    assert status == 0 and "\r" not in said and "\033" not in said and "IPKernelApp" not in said
+
+
+def test_a_terminal_shows_how_much_time_is_left(done):
+    done.edit("paperlib/drawings/draw.py", 'COLOUR = "red"', 'COLOUR = "blue"; import time; time.sleep(2)')
+    leader, follower = os.openpty()
+    command = [sys.executable, "-m", "press", "figure", "fig01", "image=2"]
+    process = subprocess.Popen(command, cwd=done.root, env=os.environ | {"PYTHONPATH": str(done.root)}, stderr=follower,
+                               stdout=subprocess.DEVNULL)  # fmt: skip
+    os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while part := os.read(leader, 4096):
+            shown += part
+    assert process.wait() == 0
+    assert re.search(rb"\r\x1b\[Kfig01: \d+ s, about \d+ s left", shown)
+    # the line goes away
+    assert shown.endswith(b"\r\x1b[K")
 
 
 # --- what fails ----------------------------------------------------------------------------------------------------

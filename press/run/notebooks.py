@@ -1,7 +1,7 @@
 """A template as papermill executes it."""
 
 import json
-import os
+import logging
 import re
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -10,8 +10,12 @@ from pathlib import Path
 from paperlib import sealed
 from paperlib.files import made, write_atomic
 from press.plan import settings, templates
-from press.plan.experiments import Artifact
+from press.plan.experiments import Artifact, build_dir
+from press.run import kernel
 from press.run.places import StepError, short_path, whole
+
+# in what is said of a kernel that died while it started
+BEFORE = "before replying"
 
 
 @lru_cache(maxsize=64)
@@ -36,27 +40,40 @@ def notebook_made_of(notebook: Path) -> str | None:
     return content and content["metadata"].get("paperlib", {}).get("made_of")
 
 
-def run_notebook(spec: Artifact, out: Path, log: Path) -> None:
-    """Executes an artifact's notebook with its results in the folder ``out``; ``log`` is the executed notebook."""
-    import papermill
+def run_notebook(spec: Artifact, out: Path, log: Path, *, expected: float | None = None) -> None:
+    """Executes an artifact's notebook with its results in the folder ``out``; ``log`` is the executed notebook.
 
+    ``expected``: how many seconds it should take, for the line on a terminal. Raises StepError, in one sentence, for a
+    notebook that fails and for a kernel that dies.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    # what it would say of a notebook that fails is said in the sentence
+    logging.getLogger("papermill").addHandler(logging.NullHandler())
     made(log.parent)
-    # the kernel imports paperlib from here, and finds the interpreter that runs this process
-    os.environ["PYTHONPATH"] = str(settings.ROOT)
-    os.environ.pop("JUPYTER_PATH", None)
+    kernel.settle(build_dir(spec.profile) / "ipython")
     template = templates.notebook_path(spec.notebook)
     run = partial(
         papermill.execute_notebook,
         *map(_literal, (template, log)),
         parameters={**spec.injected, "out": str(out)},
         kernel_name="python3",
+        kernel_manager_class=kernel.manager(),
+        extra_arguments=[kernel.QUIET],
         cwd=str(settings.ROOT),
         progress_bar=False,
     )
     try:
-        started(run)
+        with kernel.progress(spec.key, expected):
+            started(run)
     except papermill.PapermillExecutionError as error:
         fault = f"{error.ename}: {error.evalue}".splitlines()[0]
+        raise StepError(f"{spec.key} failed in notebooks/{template.name}: {fault}; read {short_path(log)}") from error
+    except RuntimeError as error:
+        if not isinstance(error, DeadKernelError) and BEFORE not in str(error):
+            raise
+        fault = "its kernel died, as where memory runs out or it is killed"
         raise StepError(f"{spec.key} failed in notebooks/{template.name}: {fault}; read {short_path(log)}") from error
 
 
@@ -74,7 +91,7 @@ def started(run: Callable[[], object], attempts: int = 3) -> object:
         try:
             return run()
         except RuntimeError as error:
-            if not left or "before replying" not in str(error):
+            if not left or BEFORE not in str(error):
                 raise
 
 

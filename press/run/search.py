@@ -4,6 +4,7 @@ The rule: among the candidates whose clean accuracy is within ``slack`` points o
 best worst case over PGD on cross-entropy and on the margin, at the table's middle eps. The test set is never used.
 """
 
+import sys
 from pathlib import Path
 
 import torch
@@ -85,7 +86,7 @@ def _strong(trial: str, result: dict, images: int) -> Interval:
     index = held_out.balanced(images)
     left = worst_case(
         trained.model.to(memory_format=torch.channels_last), held_out.x[index], held_out.y[index],
-        eps=[scale(result["settings"]["eps"])], batch=100, progress=True,
+        eps=[scale(result["settings"]["eps"])], batch=100, progress=sys.stderr.isatty(),
         store=experiments.build_dir(result["profile"]) / "parts", of=f"{trained.sha256} {code_of('paperlib.cascade')}",
     ).unbroken[0]  # fmt: skip
     return accuracy(left)

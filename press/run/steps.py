@@ -14,6 +14,7 @@ from paperlib.files import file_hash, scratch, write_atomic
 from paperlib.fingerprint import code_digest, digest, module_paths
 from press.plan import experiments, ranges, templates
 from press.plan.experiments import Artifact, build_dir
+from press.run import kernel
 from press.run.notebooks import notebook_cells, notebook_made_of, notebook_source, publish_notebook, run_notebook
 from press.run.places import StepError, lock, say, whole
 from press.run.training import data, data_hash, data_of, is_trained, sources, train, weights
@@ -41,9 +42,17 @@ def execute(spec: Artifact, *, folder: Path | None = None) -> Path:
             with scratch(place / "tmp", name) as out:
                 if measured:
                     _copy_record(record, out)
-                run_notebook(spec, out, log)
+                run_notebook(spec, out, log, expected=_expected(spec, measured))
                 publish_notebook(spec, out, log, results, target, made_of)
     return target
+
+
+def _expected(spec: Artifact, measured: bool) -> float | None:
+    """How many seconds the notebook should take, by the profile's last run; None where there was none."""
+    record = whole(sealed.read_json, build_dir(spec.profile) / "results" / f"{spec.key}.json")
+    if measured or record is None:
+        return kernel.STARTS if measured else None
+    return kernel.STARTS + record["seconds"]
 
 
 def prepared(spec: Artifact) -> Artifact:

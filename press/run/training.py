@@ -1,5 +1,6 @@
 """Data sets at hand and models trained: found, gone on with, or made."""
 
+import sys
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -93,7 +94,8 @@ def train(
             say(f"{name} was not made by this code of these data, or {marker.name} is damaged; it is trained anew")
             retire(path)
         write_atomic(marker, made_of)
-        zoo.get(name, profile, budget=budget, rebuild=rebuild, device=device)
+        # a log that is no terminal gets no refreshes
+        zoo.get(name, profile, budget=budget, rebuild=rebuild, device=device, progress=sys.stderr.isatty())
     return path
 
 
