@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,19 +17,9 @@ from jaxtyping import config, install_import_hook
 install_import_hook(["paperlib", "press"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 HERE = Path(__file__).resolve().parents[1]
-# kernels started by nbval import paperlib from here
+
+# programs that tests start import paperlib from here
 os.environ["PYTHONPATH"] = str(HERE)
-
-
-def pytest_configure() -> None:
-    """A kernel that nbval starts is started again where the pipeline would do so."""
-    import nbval.kernel
-
-    from press.run import notebooks
-
-    start = nbval.kernel.start_new_kernel
-    nbval.kernel.start_new_kernel = lambda *args, **kwargs: notebooks.started(partial(start, *args, **kwargs))
-
 
 # the real modules of the tiny project, and those that make its pages
 KEPT = (
