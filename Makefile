@@ -3,7 +3,8 @@ PROFILE ?= quick
 PYTHON ?=
 FIG ?=
 P ?=
-export PROFILE PYTHON FIG P
+SEED ?= 0
+export PROFILE PYTHON FIG P SEED
 export PYTHONPATH := $(CURDIR)
 # always through the interpreter: scripts in .venv/bin break when the path has spaces
 PY := .venv/bin/python
@@ -11,7 +12,7 @@ PY := .venv/bin/python
 # attacks of other libraries, which ours are held against
 ORACLES := torchattacks==3.5.1 foolbox==3.3.4 eagerpy==0.30.0 pyautoattack==0.2.0 adv-lib==0.2.8 loss-landscapes==3.0.6
 
-.PHONY: help book published pdf verify test oracles bench lint figure figures check lock clean distclean
+.PHONY: help book published pdf verify test faults oracles bench lint figure figures check lock clean distclean
 
 help:
 	@echo "make book                     train, attack, draw and build the book (PROFILE=quick or paper)"
@@ -21,6 +22,7 @@ help:
 	@echo "make figures                  list the figures made again, by name"
 	@echo "make verify                   check everything made or published against its hash"
 	@echo "make test                     run all tests, and every notebook with its defaults"
+	@echo "make faults                   kill, fill, damage and misplace runs on purpose (about ten minutes; SEED=1)"
 	@echo "make oracles                  get other libraries' attacks, which the tests then hold ours against"
 	@echo "make bench                    time our work beside other libraries' (about a quarter of an hour)"
 	@echo "make lint                     check code and notebooks with ruff"
@@ -55,6 +57,10 @@ check: .venv/installed
 test: .venv/installed
 	@OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
 		--nbval-sanitize-with tests/sanitize.cfg -n 2 --dist loadscope notebooks tests
+
+# the counts go to a record that the book shows
+faults: .venv/installed
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal --seed "$$SEED" --record book/faults.json tests/faults
 
 # in a folder of their own, which their tests alone look into: torchattacks asks for an older requests than the lock holds
 oracles: .venv/installed

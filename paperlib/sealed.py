@@ -14,6 +14,8 @@ from paperlib.files import write_atomic
 from paperlib.refusal import Refusal
 
 FIELD = "seal"
+# which file an archive is, beside its arrays
+OWN = "sealed as"
 LINE = b"\nsha256 %s\n"
 
 
@@ -53,8 +55,9 @@ def write_json(path: Path, content: dict) -> None:
     write_atomic(path, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> dict:
-    """The JSON object without its hash. Raises DamagedError, naming the file, where they do not fit."""
+def read_json(path: Path, *fields: str) -> dict:
+    """The JSON object without its hash. Raises DamagedError, naming the file, where they do not fit, and where it lacks one
+    of ``fields``, for then another file lies in its place."""
     text = _bytes(path)
     try:
         content = json.loads(text)
@@ -63,20 +66,28 @@ def read_json(path: Path) -> dict:
         raise DamagedError(f"{path} is damaged or older than seals: it is no JSON with the hash of its content") from error
     if seal != _digest(content):
         raise DamagedError(f"{path} is damaged: its content does not have the hash that it names")
+    missing = [name for name in fields if name not in content]
+    if missing:
+        raise DamagedError(f"{path} is not what belongs there: it lacks {', '.join(missing)}")
     return content
 
 
-def write_arrays(path: Path, **arrays: object) -> None:
-    """Writes an ``.npz`` and its hash in one piece."""
+def write_arrays(path: Path, own: str = "", /, **arrays: object) -> None:
+    """Writes an ``.npz`` and its hash in one piece. ``own`` says which file it is, by default its name."""
     stream = io.BytesIO()
-    np.savez(stream, **arrays)
+    np.savez(stream, **arrays, **{OWN: np.array(own or Path(path).name)})
     write(path, stream.getvalue())
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays by name. Raises DamagedError, naming the file, where they and their hash do not fit."""
+def read_arrays(path: Path, own: str = "", /) -> dict[str, np.ndarray]:
+    """The arrays by name. Raises DamagedError, naming the file, where they and their hash do not fit, and where another file
+    lies in its place: such files are called after a hash of what they were made of."""
     with np.load(io.BytesIO(read(path)), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        arrays = {name: archive[name] for name in archive.files}
+    written = str(arrays.pop(OWN, ""))
+    if written != (own or Path(path).name):
+        raise DamagedError(f"{path} is not what belongs there: it was written as {written or 'a file without a name'}")
+    return arrays
 
 
 def _line(content: bytes) -> bytes:

@@ -40,6 +40,7 @@ PAGES = tuple(
         "amended",
         "answers",
         "dots",
+        "faults",
         "figures",
         "labels",
         "library",
@@ -276,6 +277,9 @@ def notebook(cells: list[tuple[str, list[str], str]]) -> str:
 class Project:
     """A folder with the tiny project, and how to run it."""
 
+    # what stands before the command: a wrapper that changes what it finds around it
+    before: tuple[str, ...] = ()
+
     def __init__(self, root: Path, *, real_book: bool = False):
         self.root = root
         self.build = root / "build" / "quick"
@@ -330,7 +334,7 @@ class Project:
         """Starts ``python -m press`` in a process group of its own."""
         env = {k: v for k, v in os.environ.items() if not k.startswith("PAPERLIB_")}
         return subprocess.Popen(
-            [sys.executable, "-m", "press", *arguments],
+            [*self.before, sys.executable, "-m", "press", *arguments],
             cwd=self.root,
             env=env | {"PYTHONPATH": str(self.root)} | environment,
             stdout=subprocess.PIPE,

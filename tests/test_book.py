@@ -120,7 +120,11 @@ FOUND = {"name": "net", "reference": {"clean": LEAF, "worst": LEAF}, "settings":
          "chosen": {}, "candidates": [{"changes": {"p": "1", "c": 0.5}, "clean": LEAF, "worst": LEAF, "allowed": True,
                                        "strong": LEAF}], "strong": {"chosen": {"p": "1", "c": 0.5}, "images": 10},
          }  # fmt: skip
+COUNTS = {"tried": 1, "healed": 1, "refused": 0, "lost": 0, "wrong": 0, "tracebacks": 0}
+FAULTS = {"seed": 0, "started": "2026-01-01", "seconds": 60, "unsaid": 0, "machine": {"system": "Linux", "cores": 2},
+          "rows": [{"kind": "a kill"} | COUNTS], "all": COUNTS}  # fmt: skip
 EDITION = {
+    "faults": lambda: FAULTS,
     "networks": lambda: [{"name": "net", "hours": 1, "network": "mnist", "precision": "fp32", "penalty": "",
                           "images": 1, "epochs": 1, "seconds": 1, "weights": True}],
     "lacking": lambda: ["Table 2"], "searches": lambda: [FOUND], "sizes": lambda: ["paper"],

@@ -87,6 +87,18 @@ def test_what_something_else_wrote_is_refused(tmp_path, content):
     assert not sealed.is_whole(tmp_path / "file")
 
 
+def test_another_file_in_a_file_s_place_is_refused(tmp_path):
+    for name in ("a.npz", "b.npz"):
+        sealed.write_arrays(tmp_path / name, **ARRAYS)
+    (tmp_path / "a.npz").replace(tmp_path / "b.npz")
+    with pytest.raises(DamagedError, match=r"b.npz is not what belongs there: it was written as a.npz$"):
+        sealed.read_arrays(tmp_path / "b.npz")
+    sealed.write_json(tmp_path / "file", RECORD)
+    assert sealed.read_json(tmp_path / "file", "artifact", "values") == RECORD
+    with pytest.raises(DamagedError, match="file is not what belongs there: it lacks asked, files$"):
+        sealed.read_json(tmp_path / "file", "asked", "artifact", "files")
+
+
 def test_what_json_cannot_hold_leaves_the_former_file(tmp_path):
     sealed.write_json(tmp_path / "file", RECORD)
     for content in ({"a": float("nan")}, {"a": {1, 2}}):

@@ -10,40 +10,44 @@ from paperlib.objective import decision
 from paperlib.reporting.pieces import Pieces
 
 
-def robustness(folder):
-    model, x = relu_network(), images(6)
-    evaluate.robustness(model, x, labels_of(model, x), eps=[0.02, 0.05], step_size=0.02, steps=2, store=folder)
+def robustness(folder, seed: int = 4):
+    model, x = relu_network(seed), images(6)
+    return evaluate.robustness(model, x, labels_of(model, x), eps=[0.02, 0.05], step_size=0.02, steps=2, store=folder)
 
 
-def worst(folder):
-    model, x = relu_network(), images(6)
+def worst(folder, seed: int = 4):
+    model, x = relu_network(seed), images(6)
     stages = (Stage("pgd", "pgd", "cross_entropy", 2), Stage("apgd", "apgd", "cw", 2))
-    worst_case(model, x, labels_of(model, x), eps=[0.02, 0.05], cascade=stages, store=folder)
+    return worst_case(model, x, labels_of(model, x), eps=[0.02, 0.05], cascade=stages, store=folder)
 
 
-def plane(folder):
-    x = images(3)
-    f, axis = surface.input_function(relu_network(), 1, decision), np.linspace(-1, 1, 5)
-    surface.surface(f, x[0], x[1], x[2], alpha=axis, beta=axis, batch=10, store=folder)
+def plane(folder, seed: int = 4):
+    x = images(3, seed=seed)
+    f, axis = surface.input_function(relu_network(seed), 1, decision), np.linspace(-1, 1, 5)
+    return surface.surface(f, x[0], x[1], x[2], alpha=axis, beta=axis, batch=10, store=folder)
 
 
-def autoattack(folder):
-    model, x = relu_network(), images(6)
-    oracle.autoattack(model, x, labels_of(model, x), eps=0.1, store=folder)
+def autoattack(folder, seed: int = 4):
+    model, x = relu_network(seed), images(6, seed=seed)
+    return oracle.autoattack(model, x, labels_of(model, x), eps=0.1, store=folder)
 
 
-def piece(folder):
-    pieces = Pieces(folder, "a" * 64)
-    for name in ("one", "two"):
-        pieces.kept(name, lambda: {"x": np.zeros(3)})
+def piece(folder, seed: int = 4):
+    pieces = Pieces(folder, f"{seed}" * 64)
+    return [pieces.kept(name, lambda: {"x": np.full(3, seed)}) for name in ("one", "two")]
+
+
+def stand_in(monkeypatch) -> None:
+    """In place of AutoAttack: an attack that breaks the images whose first pixel is dark; and every part is kept at once."""
+    monkeypatch.setattr(surface, "SECONDS", 0)
+    monkeypatch.setattr(oracle, "_standard", lambda network, x, y, eps, seed: x[:, 0, 0, 0] > 0.5)
+    monkeypatch.setattr(oracle, "available", lambda: oracle.VERSION)
+    monkeypatch.setattr(oracle, "CHUNK", 3)
 
 
 @pytest.mark.parametrize("keep", [robustness, worst, plane, autoattack, piece])
 def test_a_write_that_fails_leaves_the_former_file_and_no_other(keep, tmp_path, monkeypatch):
-    monkeypatch.setattr(surface, "SECONDS", 0)
-    monkeypatch.setattr(oracle, "_standard", lambda network, x, y, eps, seed: y >= 0)
-    monkeypatch.setattr(oracle, "available", lambda: oracle.VERSION)
-    monkeypatch.setattr(oracle, "CHUNK", 3)
+    stand_in(monkeypatch)
     name = "save" if keep is autoattack else "savez"
     write, calls = getattr(np, name), []
 

@@ -22,12 +22,14 @@ class Pieces:
     def kept(self, name: str, make: Callable[[], dict]) -> dict:
         """What ``make`` returns, from the folder if it lies there whole; a damaged one is made anew."""
         path = None if self.folder is None else self.folder / f"{name}.npz"
+        # the folder's name says what it was made of
+        own = "" if path is None else f"{path.parent.name}/{path.name}"
         if path is not None:
             with contextlib.suppress(sealed.DamagedError):
-                return sealed.read_arrays(path)
+                return sealed.read_arrays(path, own)
         made = {key: np.asarray(value) for key, value in make().items()}
         if path is not None:
-            sealed.write_arrays(path, **made)
+            sealed.write_arrays(path, own, **made)
         return made
 
 

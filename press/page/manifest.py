@@ -27,7 +27,7 @@ def write() -> None:
 
 def listed() -> dict[str, str]:
     """The hash of every file by its path in the edition. Raises DamagedError for a list that is lost or damaged."""
-    return sealed.read_json(path_of())["files"]
+    return sealed.read_json(path_of(), "files")["files"]
 
 
 def faults() -> dict[str, str]:

@@ -113,7 +113,7 @@ def build(profile: str, *, alone: bool = False) -> Path:
 
 def _is_built(html: Path, made_of: str) -> bool:
     """Whether these pages were made of the same, and are whole."""
-    pages = places.whole(sealed.read_json, html / MADE_OF)
+    pages = places.whole(lambda path: sealed.read_json(path, "made_of", "files"), html / MADE_OF)
     return pages is not None and pages["made_of"] == made_of and not inventory.faults(html, pages["files"])
 
 

@@ -34,7 +34,7 @@ def _of_steps(profile: str, step: str, names: list[str]) -> Checked:
     for name in names:
         path = stamp(profile, step, name)
         try:
-            files |= sealed.read_json(path)["files"] if path.exists() else {}
+            files |= sealed.read_json(path, "asked", "files")["files"] if path.exists() else {}
         except sealed.DamagedError:
             faults[path.relative_to(build_dir(profile)).as_posix()] = "damaged"
     return Checked(f"{profile} {step}", len(files), inventory.faults(build_dir(profile), files) | faults)

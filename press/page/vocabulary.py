@@ -6,6 +6,7 @@ from paperlib.names import ATTACKS, METHODS, labels
 from paperlib.numbers import formatted
 from press.page import amended, answers, benchmark, claims, findings
 from press.page.columns import Columns
+from press.page.faults import faults
 from press.page.library import library
 from press.page.values import Numbers
 from press.plan import experiments, settings
@@ -26,7 +27,8 @@ def names(numbers: Numbers) -> dict[str, object]:
     return {name: getattr(numbers, name) for name in NUMBERS} | {
         "benchmark": benchmark.benchmark(),
         "head": columns.head, "line": columns.line, "row": columns.row,
-        "agreement": findings.agreement, "badge": answers.badge, "library": library, "interval": formatted,
+        "agreement": findings.agreement, "badge": answers.badge, "faults": faults, "interval": formatted,
+        "library": library,
         "methods": labels(METHODS), "attacks": labels(ATTACKS), "profile": numbers.profile,
         "alone": numbers.alone, "artifacts": artifacts, "claims": ledger,
         "headline": partial(answers.headline, numbers), "compared": partial(answers.compared, numbers),

@@ -1,5 +1,6 @@
 """A template as papermill executes it."""
 
+import errno
 import json
 import logging
 import re
@@ -36,7 +37,7 @@ def notebook_source(notebook: str) -> str:
 
 def notebook_made_of(notebook: Path) -> str | None:
     """What an executed notebook says it was made of; None where it is lost or damaged."""
-    content = whole(sealed.read_json, notebook)
+    content = whole(lambda path: sealed.read_json(path, "cells", "metadata"), notebook)
     return content and content["metadata"].get("paperlib", {}).get("made_of")
 
 
@@ -68,6 +69,8 @@ def run_notebook(spec: Artifact, out: Path, log: Path, *, expected: float | None
         with kernel.progress(spec.key, expected):
             started(run)
     except papermill.PapermillExecutionError as error:
+        if os.strerror(errno.ENOSPC) in str(error.evalue):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"what {spec.key} has measured") from error
         fault = f"{error.ename}: {error.evalue}".splitlines()[0]
         raise StepError(f"{spec.key} failed in notebooks/{template.name}: {fault}; read {short_path(log)}") from error
     except RuntimeError as error:

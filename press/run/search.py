@@ -97,7 +97,7 @@ def kept(name: str, profile: str) -> dict:
     published = settings.ROOT / "book" / "published" / "search" / f"{name}.json"
     for path in (path_of(name, profile), published):
         if path.is_file():
-            return sealed.read_json(path)
+            return sealed.read_json(path, "name", "profile", "settings", "candidates")
     raise settings.ExperimentError(f"search {name} ({profile}) has no result yet; allowed is one that was made")
 
 

@@ -21,8 +21,8 @@ def data(name: str, profile: str) -> dict[str, object]:
     """
     path = data_file(name, profile)
     with lock(profile, f"data-{path.stem}"):
-        found = whole(sealed.read_json, path)
-        if found is None or found["archive"] != archive(name):
+        found = whole(_known, path)
+        if found is None or (found["name"], found["archive"]) != (name, archive(name)):
             from paperlib.data import load
 
             dataset = load(name)
@@ -36,7 +36,12 @@ def data(name: str, profile: str) -> dict[str, object]:
 def is_loaded(name: str, profile: str) -> bool:
     """Whether a data set was at hand, and its archive still is the same."""
     path = data_file(name, profile)
-    return path.is_file() and sealed.read_json(path)["archive"] == archive(name)
+    return path.is_file() and _known(path)["archive"] == archive(name)
+
+
+def _known(path: Path) -> dict:
+    """What was written down of a data set. Raises DamagedError."""
+    return sealed.read_json(path, "name", "sha256", "n", "archive")
 
 
 def data_file(name: str, profile: str) -> Path:
@@ -147,7 +152,7 @@ def data_of(name: str, profile: str) -> str:
 
 def data_hash(name: str, profile: str) -> str:
     """The hash of a trained model's data set, as it was when it last was made sure of."""
-    return sealed.read_json(data_file(data_of(name, profile), profile))["sha256"]
+    return _known(data_file(data_of(name, profile), profile))["sha256"]
 
 
 def sources(name: str, profile: str) -> list[str]:

@@ -113,7 +113,7 @@ def asked(profile: str, step: str, name: str) -> str:
 def is_done(profile: str, step: str, name: str) -> bool:
     """Whether a step's products are those that were made, of the same as would be used now."""
     try:
-        done = sealed.read_json(stamp(profile, step, name))
+        done = sealed.read_json(stamp(profile, step, name), "asked", "files")
     except sealed.DamagedError:
         return False
     if inventory.faults(build_dir(profile), done["files"]) or done["asked"] != asked(profile, step, name):
