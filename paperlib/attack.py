@@ -16,7 +16,8 @@ from torch import Tensor
 
 from paperlib.objective import climbed, right
 from paperlib.precision import PRECISIONS, half_precision
-from paperlib.state import check_batch, evaluating, input_gradient, reject
+from paperlib.refusal import check_choice, check_count, check_positive, check_size, is_number, reject
+from paperlib.state import check_batch, check_like, evaluating, input_gradient
 from paperlib.tracker import Tracker
 
 NORMS = ("linf", "l2")
@@ -68,17 +69,18 @@ def attack(
     decides between starts, and all that ``tracker`` sees. Raises ValueError with one sentence for a wrong argument.
     """
     check_batch(x, y)
-    reject(not 0 <= eps < math.inf, f"eps is {eps}; allowed is a number of at least 0")
-    reject(steps < 1 or restarts < 1, f"steps is {steps} and restarts is {restarts}; allowed are at least 1")
-    reject(not 0 < step_size < math.inf, f"step_size is {step_size}; allowed is a positive number")
-    reject(norm not in NORMS, f"norm is {norm!r}; allowed are {', '.join(NORMS)}")
+    check_size("eps", eps)
+    check_positive("step_size", step_size)
+    for name, count in (("steps", steps), ("restarts", restarts), ("batch", batch)):
+        check_count(name, count)
+    check_choice("norm", norm, NORMS)
     reject(restarts > 1 and not random_start, f"restarts is {restarts} without random_start; allowed is 1")
     reject(start is not None and random_start, "start is given with random_start; allowed is one of them")
-    reject(start is not None and start.shape != x.shape, "start has another shape than x; allowed is one start an image")
+    if start is not None:
+        check_like("start", start, x)
     reject(target is not None and target.shape != y.shape, "target has another shape than y; allowed is one class an image")
-    reject(not 0 <= momentum < 1, f"momentum is {momentum}; allowed are 0 to less than 1")
-    reject(batch < 1, f"batch is {batch}; allowed is at least 1")
-    reject(precision not in PRECISIONS, f"precision is {precision!r}; allowed are {', '.join(PRECISIONS)}")
+    reject(not (is_number(momentum) and 0 <= momentum < 1), f"momentum is {momentum!r}; allowed are 0 to less than 1")
+    check_choice("precision", precision, PRECISIONS)
     half = precision == "half"
     climb = Climb(Ball(eps, norm), objective, steps, step_size, adaptive, momentum, stop_at_success, half)
     # a wrong name is refused before any work
@@ -269,6 +271,7 @@ def checkpoints(steps: int) -> set[int]:
     >>> sorted(checkpoints(100))[:4]
     [22, 41, 57, 70]
     """
+    check_count("steps", steps)
     places, length = [0.22], 0.22
     while places[-1] < 1:
         length = max(length - 0.03, 0.06)
@@ -294,6 +297,7 @@ def _evaluate(model, x, f, index, *, differentiate: bool):
 
 def fgsm(model, x, y, *, eps: float, **options) -> Adversarial:
     """Fast gradient sign method: one step of size ``eps`` (Goodfellow et al. 2015)."""
+    check_size("eps", eps)
     return attack(model, x, y, eps=eps, steps=1, step_size=max(eps, 1e-12), **options)
 
 
@@ -314,6 +318,7 @@ def pgd(model, x, y, *, eps: float, step_size: float, steps: int = 40, **options
 
 def apgd(model, x, y, *, eps: float, steps: int = 100, **options) -> Adversarial:
     """Auto-PGD: the adaptive step from 2 eps on, with momentum, until the first success (Croce and Hein 2020)."""
+    check_size("eps", eps)
     common = {"step_size": max(2 * eps, 1e-12), "adaptive": True, "momentum": 0.25, "stop_at_success": True}
     return attack(model, x, y, eps=eps, steps=steps, **common | options)
 

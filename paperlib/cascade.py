@@ -21,8 +21,9 @@ from paperlib import sealed
 from paperlib.attack import attack
 from paperlib.fingerprint import tensors_digest
 from paperlib.objective import decision, margins, right
+from paperlib.refusal import check_choice, check_count, check_rising, reject
 from paperlib.square import square
-from paperlib.state import check_batch, evaluating, reject
+from paperlib.state import check_batch, evaluating
 
 METHODS = ("pgd", "apgd", "square")
 
@@ -107,11 +108,13 @@ def worst_case(
     Raises ValueError with one sentence for a wrong argument.
     """
     check_batch(x, y)
-    rising = bool(eps) and all(0 <= a < b < np.inf for a, b in zip([0, *eps], eps, strict=False))
-    reject(not rising, f"eps is {eps}; allowed are rising positive numbers")
+    check_rising("eps", eps)
+    check_count("batch", batch)
+    check_count("seed", seed, least=0)
     reject(len(x) == 0 or not cascade, "x or cascade is empty; allowed is at least one image and one stage")
     for stage in cascade:
-        reject(stage.method not in METHODS, f"method is {stage.method!r}; allowed are {', '.join(METHODS)}")
+        check_choice("method", stage.method, METHODS)
+        check_count(f"steps of stage {stage.name}", stage.steps)
     run = _Run(model, x.detach(), y, list(eps), cascade, seed, batch, precision)
     with evaluating(model):
         run.begin(store, of)

@@ -16,8 +16,9 @@ from paperlib.fingerprint import tensors_digest
 from paperlib.indicator import jacobian
 from paperlib.intervals import accuracy
 from paperlib.objective import cross_entropy, right
+from paperlib.refusal import check_count, check_positive, check_rising, check_size, reject
 from paperlib.square import square
-from paperlib.state import check_batch, evaluating, reject
+from paperlib.state import check_batch, check_classes, check_images, evaluating
 from paperlib.tracker import Rise, Success
 
 # the attacks of the paper's tables
@@ -27,12 +28,15 @@ PAPER = ("fgsm", "bim", "cw")
 def correct(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *, batch: int = 500) -> Bool[Tensor, "n"]:
     """Whether each image is classified rightly; not where its logits are not finite."""
     check_batch(x, y)
+    check_count("batch", batch)
     with torch.no_grad(), evaluating(model):
         return torch.cat([right(model(a), b) for a, b in zip(x.split(batch), y.split(batch), strict=True)])
 
 
 def finite(model: Callable, x: Float[Tensor, "n c h w"], *, batch: int = 500) -> Bool[Tensor, "n"]:
     """Whether each image's logits are finite numbers."""
+    check_images(x)
+    check_count("batch", batch)
     with torch.no_grad(), evaluating(model):
         return torch.cat([model(a).isfinite().all(1) for a in x.split(batch)])
 
@@ -54,8 +58,12 @@ def robustness(
     has right must fit as well, should its own code have changed.
     Raises ValueError for ``eps`` that are empty, unsorted or equal in six digits.
     """
-    reject(not eps or list(eps) != sorted(set(eps)) or eps[0] <= 0, f"eps is {eps}; allowed are rising positive numbers")
+    check_rising("eps", eps)
     reject(len({f"{size:g}" for size in eps}) < len(eps), f"eps is {eps}; allowed are numbers that differ in six digits")
+    check_positive("step_size", step_size)
+    for name, count, least in (("pixel_scale", pixel_scale, 1), ("steps", steps, 1), ("pgd_steps", pgd_steps, 0),
+                               ("pgd_restarts", pgd_restarts, 1)):  # fmt: skip
+        check_count(name, count, least)
     clean = correct(model, x, y, batch=batch)
     settings = (list(eps), step_size, pixel_scale, steps, pgd_steps, pgd_restarts, of)
     part = None if store is None else Path(store) / f"robustness-{_fingerprint(settings, x, y, clean, generator)}.npz"
@@ -87,6 +95,8 @@ def robustness(
 
 def pgd_step(eps: float, steps: int) -> float:
     """The step of a long attack: eps/10, or larger where that would not reach 2.5 eps in all (Madry et al. 2018)."""
+    check_size("eps", eps)
+    check_count("steps", steps)
     return max(eps / 10, 2.5 * eps / steps)
 
 
@@ -120,6 +130,10 @@ def _keep(part: Path | None, flags: dict, generator: torch.Generator | None) -> 
 
 def survivors(model, x, y, unbroken: Bool[Tensor, "n"], *, eps, steps, restarts, generator, batch=500) -> Bool[Tensor, "n"]:
     """Those of the unbroken images that PGD on cross-entropy and on the margin leaves unbroken too."""
+    check_batch(x, y)
+    check_size("eps", eps)
+    check_count("steps", steps)
+    check_count("restarts", restarts)
     unbroken = unbroken.clone()
     for objective in ("cross_entropy", "cw"):
         index = unbroken.nonzero()[:, 0]
@@ -150,6 +164,11 @@ def masking(
     and under an adaptive step, minus without; well below 0, the plain attack overstates robustness. ``still_rising``:
     share of the images left whose margin did over a tenth of its whole fall in the last tenth of the steps.
     """
+    check_batch(x, y)
+    reject(len(x) == 0, "x holds no images; allowed is at least one")
+    check_size("eps", eps)
+    check_positive("step_size", step_size)
+    check_count("steps", steps)
     J = jacobian(model, x, y, objective=cross_entropy)
     noise = (torch.rand(x.shape, generator=generator) * 2 - 1).to(x.device) * eps
     options, rise = {"eps": eps, "steps": steps}, Rise(len(x), steps)
@@ -181,7 +200,10 @@ def masking(
 
 def likeliest(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], k: int) -> list[Int[Tensor, "n"]]:
     """The ``k`` likeliest classes of each image other than its own, likeliest first; fewer where there are fewer."""
+    check_batch(x, y)
+    check_count("k", k)
     with torch.no_grad(), evaluating(model):
         Z = torch.cat([model(part) for part in x.split(500)])
+    check_classes(Z, y)
     ranked = Z.scatter(1, y[:, None], -torch.inf).argsort(dim=1, descending=True)
     return list(ranked[:, : min(k, Z.shape[1] - 1)].T)

@@ -15,6 +15,8 @@ from paperlib.cascade import CASCADE, Stage, WorstCase, worst_case
 from paperlib.data import Split
 from paperlib.evaluate import robustness
 from paperlib.intervals import accuracy
+from paperlib.refusal import check_count, check_rising
+from paperlib.state import check_batch
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ def evaluation(
     ``eps`` and ``step_size`` are in the paper's unit, 1/``pixel_scale`` of the image range. With ``store`` both parts are
     kept and resumed; ``of`` says what network and code the first and the second are. Raises ValueError for a wrong argument.
     """
+    check_batch(x, y)
+    check_count("strong", strong, most=len(x))
+    check_count("pixel_scale", pixel_scale)
+    check_count("seed", seed, least=0)
+    check_rising("eps", eps)
     chosen = Split(x, y).balanced(strong).to(x.device)
     row, flags = robustness(
         network,

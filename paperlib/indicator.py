@@ -14,7 +14,8 @@ from torch import Tensor
 
 from paperlib import tangents
 from paperlib.objective import cross_entropy, decision, margins
-from paperlib.state import check_batch, evaluating, input_gradient, reject
+from paperlib.refusal import check_count, check_number, check_positive, check_share, check_size, is_integer, reject
+from paperlib.state import check_batch, check_finite, check_images, check_like, evaluating, input_gradient
 
 # points of a slice to either side in which a kink is looked for
 WINDOW = 5
@@ -48,13 +49,14 @@ def hessian(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Float[Tensor,
 
     Zero (not an error) where S has no second derivative to automatic differentiation, as on a ReLU or linear network.
     """
-    check_batch(x[None], torch.tensor([y]))
+    _check_image(x, y)
     H = tangents.hessian(model, x, y)
     return hessian_by_rows(model, x, y) if H is None else H
 
 
 def hessian_by_rows(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Float[Tensor, "d d"]:
     """``hessian`` of any network that can be differentiated twice."""
+    _check_image(x, y)
     d, parts = x.numel(), []
     with evaluating(model), torch.enable_grad():
         for index in torch.arange(d, device=x.device).split(ROWS):
@@ -72,6 +74,12 @@ def hessian_by_rows(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Float
     return (H + H.T) / 2
 
 
+def _check_image(x: Tensor, y: int) -> None:
+    """One image and its label."""
+    reject(not is_integer(y), f"y is {y!r}; allowed is a label 0..K-1")
+    check_batch(x[None], torch.tensor([y]))
+
+
 def spectrum(H: Float[Tensor, "d d"]) -> Float[Tensor, "d"]:
     """Eigenvalues of a symmetric matrix, ascending, in double precision (Eq. 8)."""
     return torch.linalg.eigvalsh(H.double())
@@ -81,6 +89,7 @@ def cross_entropy_hessian(model: Callable, x: Float[Tensor, "c h w"]) -> Float[T
     """A^T (diag p - p p^T) A with A = dZ/dx (K x d), p = softmax Z: the Hessian of the cross-entropy of a network that
     is piecewise affine in x. Positive semi-definite, of rank at most K - 1, and the same for every label.
     """
+    check_images(x[None])
     p, A = (part[0] for part in _logit_gradients(model, x[None]))
     return (A.T @ (torch.diag(p) - torch.outer(p, p)) @ A).to(x.dtype)
 
@@ -101,6 +110,7 @@ def _logit_gradients(model: Callable, x: Float[Tensor, "n c h w"]) -> tuple[Floa
 def cross_entropy_hessian_norm(model: Callable, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
     """Frobenius norm of ``cross_entropy_hessian`` for many images: ``tr(M G M G)^(1/2)`` with ``M = diag p - p p^T`` and the
     small matrix ``G = A A^T``, so that no d x d matrix is made."""
+    check_images(x)
     found = []
     for images in x.split(BATCH):
         p, A = _logit_gradients(model, images)
@@ -122,7 +132,7 @@ def near_zero_ratio(values: Float[Tensor, "n ..."], *, threshold: float) -> Floa
 
     The paper's two thresholds (footnote 3) are lost. Raises ValueError for a negative threshold.
     """
-    reject(threshold < 0, f"threshold is {threshold}; allowed is a number of at least 0")
+    check_size("threshold", threshold)
     return (values.flatten(1).abs() <= threshold).double().mean(1)
 
 
@@ -133,7 +143,7 @@ def bound(J: Float[Tensor, "..."], H: Float[Tensor, "d d"], *, eps: float) -> di
     Taylor polynomial of S (no certificate without its remainder); ``random_second = eps^2/2 sum lambda``, the mean of
     the second-order term under random signs. Raises ValueError for a negative ``eps``.
     """
-    reject(eps < 0, f"eps is {eps}; allowed is a number of at least 0")
+    check_size("eps", eps)
     eigenvalues = spectrum(H)
     first = eps * float(J.abs().sum())
     largest = len(eigenvalues) * float(eigenvalues.abs().max())
@@ -150,7 +160,7 @@ def curvature_at_scale(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tens
 
     Raises ValueError for ``h`` <= 0.
     """
-    reject(h <= 0, f"h is {h}; allowed is a positive number")
+    check_positive("h", h)
     J = jacobian(model, x, y)
     v = J.sign()
     unit = v / v.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, 1, 1, 1)
@@ -161,6 +171,8 @@ def curvature_at_scale(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tens
 def slice_curvature(slope: float, second: float) -> float:
     """``kappa = |S''| / (1 + S'^2)^(3/2)``: the reciprocal radius of the circle that osculates the graph of a
     one-dimensional slice; ``|S''|`` where the slope is zero (Eq. 10)."""
+    check_number("slope", slope)
+    check_number("second", second)
     return abs(second) / (1 + slope**2) ** 1.5
 
 
@@ -173,6 +185,7 @@ def report(
     of the cross-entropy's gradient; ``linear_distance``: ``S / |J|_1``, the l-infinity distance to the boundary if S were
     affine; ``linear_robust``: whether that exceeds ``eps``. J = 0 says nothing: both are NaN there.
     """
+    check_size("eps", eps)
     S, J = margins(model, x, y), norms(jacobian(model, x, y))
     distance = torch.where(J["l1"] == 0, torch.nan, S / J["l1"].clamp_min(1e-30))
     return {
@@ -191,7 +204,7 @@ def matching_threshold(values: Float[Tensor, "..."], share: float) -> float:
 
     It answers which threshold the paper may have used, its own being lost. Raises ValueError unless 0 < share <= 1.
     """
-    reject(not 0 < share <= 1, f"share is {share}; allowed is a number in (0, 1]")
+    check_share("share", share)
     magnitude = values.abs().flatten()
     return float(magnitude.kthvalue(max(1, math.ceil(share * len(magnitude)))).values)
 
@@ -205,8 +218,9 @@ def noise_spread(
     To first order it is size / sqrt(3) times the l2 norm of J. Pixels are not clipped, which would halve the noise on
     black ones. Raises ValueError for fewer than two draws.
     """
-    reject(draws < 2, f"draws is {draws}; allowed is at least 2")
     check_batch(x, y)
+    check_size("size", size)
+    check_count("draws", draws, least=2)
     values = []
     for _ in range(draws):
         noise = size * (torch.rand(x.shape, generator=generator, dtype=x.dtype) * 2 - 1).to(x.device)
@@ -226,11 +240,15 @@ def alignment(J: Float[Tensor, "n c h w"], pattern: Bool[Tensor, "n h w"]) -> Fl
 
 def ink(x: Float[Tensor, "n 1 h w"], *, threshold: float = 0.1) -> Bool[Tensor, "n h w"]:
     """The strokes of a grey image of bright ink on black paper."""
+    check_images(x)
+    check_number("threshold", threshold)
     return x.mean(1) > threshold
 
 
 def edges(x: Float[Tensor, "n c h w"], *, share: float = 0.25) -> Bool[Tensor, "n h w"]:
     """The ``share`` of pixels where the image itself changes most: the l2 norm of its central differences."""
+    check_images(x)
+    check_share("share", share)
     grey = x.mean(1)
     down, right = torch.gradient(grey, dim=(1, 2))
     size = (down.square() + right.square()).flatten(1)
@@ -246,6 +264,9 @@ def slice_derivatives(
     model: Callable, x: Float[Tensor, "c h w"], y: int, v: Float[Tensor, "c h w"], t: Float[Tensor, "k"]
 ) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"], Float[Tensor, "k"]]:
     """S, dS/dt and d2S/dt2 of the slice t -> S(x + t v), by automatic differentiation; the last is 0 for ReLU."""
+    _check_image(x, y)
+    check_like("v", v, x)
+    check_finite("t", t)
     labels = torch.full((len(t),), y, device=x.device)
     with evaluating(model), torch.enable_grad():
         at = t.detach().to(x).requires_grad_(True)
@@ -279,6 +300,8 @@ def osculating_circle(t: float, value: float, slope: float, second: float) -> tu
 
     Raises ValueError where the graph is straight (``second`` is 0): it has no such circle.
     """
+    for name, number in (("t", t), ("value", value), ("slope", slope), ("second", second)):
+        check_number(name, number)
     reject(second == 0, "second is 0; allowed is a graph that bends, such as a slice of a softplus network")
     stretch = 1 + slope**2
     return t - slope * stretch / second, value + stretch / second, stretch**1.5 / abs(second)

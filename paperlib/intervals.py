@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import binomtest, mannwhitneyu, spearmanr
 from torch import Tensor
 
-from paperlib.state import reject
+from paperlib.refusal import check_choice, check_positive, is_integer, reject
 
 Interval = dict[str, float]
 # of the bootstrap
@@ -21,7 +21,8 @@ def wilson(successes: int, n: int) -> Interval:
 
     Raises ValueError unless 0 <= successes <= n and n >= 1.
     """
-    reject(n < 1 or not 0 <= successes <= n, f"successes is {successes} of n = {n}; allowed are 0..n with n >= 1")
+    fits = is_integer(n) and is_integer(successes) and n >= 1 and 0 <= successes <= n
+    reject(not fits, f"successes is {successes} of n = {n}; allowed are 0..n with n >= 1")
     ends = binomtest(successes, n).proportion_ci(0.95, method="wilson")
     return {"mean": 100 * (successes / n), "low": 100 * float(ends.low), "high": 100 * float(ends.high), "n": n}
 
@@ -39,6 +40,7 @@ def median_interval(values: Float[Tensor, "n"]) -> Interval:
 def _bootstrap(values: Tensor, statistic: Callable) -> Interval:
     values = torch.as_tensor(values).double().flatten()
     reject(len(values) == 0, "values is empty; allowed is at least one")
+    reject(bool(values.isnan().any()), "values holds NaN; allowed are numbers")
     generator = torch.Generator().manual_seed(SEED)
     drawn = torch.cat([
         statistic(values[torch.randint(len(values), (min(100, RESAMPLES - k), len(values)), generator=generator)])
@@ -80,7 +82,7 @@ def interval(values: Sequence[float] | Float[np.ndarray, "n"], unit: str | None 
 
     A mean of flags, 0 or 100 each, has Wilson's interval: the bootstrap's is a point where all of them agree.
     """
-    reject(how not in ("mean", "median"), f"how is {how!r}; allowed are mean, median")
+    check_choice("how", how, ("mean", "median"))
     if unit is None and how == "mean" and len(values) and np.isin(values, (0.0, 100.0)).all():
         return accuracy(torch.as_tensor(np.asarray(values)) > 0)
     found = (mean_interval if how == "mean" else median_interval)(torch.as_tensor(np.asarray(values, dtype=float)))
@@ -94,7 +96,7 @@ def ratio(first: Float[np.ndarray, "n"], second: Float[np.ndarray, "m"], *, how:
     None where a divisor is not positive: there is no such number. ValueError for another ``how`` or an empty sample.
     """
     statistics = {"mean": np.mean, "median": np.median, "geometric": lambda t, axis: np.exp(np.log(t).mean(axis))}
-    reject(how not in statistics, f"how is {how!r}; allowed are {', '.join(statistics)}")
+    check_choice("how", how, statistics)
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     reject(len(a) == 0 or len(b) == 0, "ratio has an empty sample; allowed is at least one value each")
     if how == "geometric" and min(a.min(), b.min()) <= 0:
@@ -116,6 +118,7 @@ def distances(t: Float[np.ndarray, "n"], *, reach: float, unit: str) -> dict:
 
     A quartile that lies beyond ``reach`` is the word ``> reach unit``, since nothing more is known.
     """
+    check_positive("reach", reach)
     reached = np.isfinite(t)
     capped = np.where(reached, t, reach)
     found = {"reached": interval(100.0 * reached)}

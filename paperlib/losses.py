@@ -16,7 +16,8 @@ from paperlib.convolution import FastDoubleBackward
 from paperlib.data import Dataset, Split
 from paperlib.objective import cross_entropy, decision
 from paperlib.recipe import Recipe
-from paperlib.state import input_gradient
+from paperlib.refusal import check_choice, check_size
+from paperlib.state import check_batch, input_gradient
 
 Loss = Float[Tensor, ""]
 # the attacks of training: C&W from the image (A.3), PGD from a random start (Madry et al. 2018)
@@ -96,6 +97,9 @@ def batch_loss(
 
     Examples are made with BatchNorm frozen, penalties as ``penalised`` says: no image's gradient sees its neighbours.
     """
+    check_batch(x, y)
+    for name, value in (("c", c), ("eps", eps), ("step_size", step_size)):
+        check_size(name, value)
     return LOSSES[recipe.method](Batch(model, x, y, recipe, c, eps, step_size, generator))
 
 
@@ -136,6 +140,7 @@ NORMS: dict[str, Callable[[Float[Tensor, "n d"]], Float[Tensor, "n"]]] = {
 
 def penalty(gradient: Float[Tensor, "n ..."], p: str) -> Loss:
     """Batch mean of ``|gradient|_p``, one norm per image (Eq. 11); ``squared`` is ``|.|_2^2``, smooth at 0."""
+    check_choice("p", p, NORMS)
     return NORMS[p](gradient.flatten(1)).mean()
 
 

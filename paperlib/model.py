@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from paperlib.state import InputError
+from paperlib.refusal import InputError, check_choice, check_count, check_positive
 
 Shape = tuple[int, int, int]
 
@@ -33,14 +33,12 @@ class Normalize(nn.Module):
 
 def activation_layer(activation: str, beta: float) -> nn.Module:
     """ReLU, or softplus(beta): the smooth function that tends to ReLU as beta grows. ValueError for another name."""
-    if activation not in ACTIVATIONS:
-        raise InputError(f"activation is {activation!r}; allowed are {', '.join(ACTIVATIONS)}")
+    check_choice("activation", activation, ACTIVATIONS)
     return ACTIVATIONS[activation](beta)
 
 
 def _softplus(beta: float) -> nn.Module:
-    if beta <= 0:
-        raise InputError(f"beta is {beta}; allowed is a positive number")
+    check_positive("beta", beta)
     return nn.Softplus(beta=beta, threshold=50)
 
 
@@ -66,10 +64,9 @@ def build(
     ``network`` is one of ``NETWORKS``. Raises ValueError for another, a width below 1, or images too small to be pooled.
     """
     channels, height, image_width = shape
-    if network not in NETWORKS:
-        raise InputError(f"network is {network!r}; allowed are {', '.join(NETWORKS)}")
-    if width < 1 or fc < 1:
-        raise InputError(f"width is {width} and fc is {fc}; allowed are integers of at least 1")
+    check_choice("network", network, NETWORKS)
+    for name, count, least in (("width", width, 1), ("fc", fc, 1), ("classes", classes, 2)):
+        check_count(name, count, least)
     if min(height, image_width) < 4:
         raise InputError(f"images are {height} x {image_width} pixels; allowed are at least 4 x 4")
 

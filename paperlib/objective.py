@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from paperlib.state import InputError, evaluating
+from paperlib.refusal import check_choice, check_count
+from paperlib.state import InputError, check_classes, check_labels, evaluating
 
 Logits = Float[Tensor, "n K"]
 Labels = Int[Tensor, "n"]
@@ -19,6 +20,7 @@ Values = Float[Tensor, "n"]
 
 def decision(Z: Logits, y: Labels) -> Values:
     """S = Z_t - max_{i != t} Z_i (Eq. 2): positive where the prediction is right, zero on the boundary."""
+    check_classes(Z, y)
     is_true = F.one_hot(y, Z.shape[1]).bool()
     return Z[is_true] - Z.masked_fill(is_true, -torch.inf).amax(dim=1)
 
@@ -28,17 +30,21 @@ def margins(model: Callable, x: Float[Tensor, "n c h w"], y: Labels, *, batch: i
 
     The images are taken as they are, for noise may lead them out of [0, 1].
     """
+    check_labels(x, y)
+    check_count("batch", batch)
     with torch.no_grad(), evaluating(model):
         return torch.cat([decision(model(a), b) for a, b in zip(x.split(batch), y.split(batch), strict=True)])
 
 
 def right(Z: Logits, y: Labels) -> Bool[Tensor, "n"]:
     """Whether each label is predicted; never where a logit is not finite, for such a network has said nothing."""
+    check_classes(Z, y)
     return torch.isfinite(Z).all(dim=1) & (Z.argmax(dim=1) == y)
 
 
 def cross_entropy(Z: Logits, y: Labels) -> Values:
     """-log softmax(Z)_t, the loss that training descends and an untargeted attack climbs (Eq. 3)."""
+    check_classes(Z, y)
     return F.cross_entropy(Z, y, reduction="none")
 
 
@@ -60,20 +66,29 @@ def least_likely_cross_entropy(Z: Logits, target: Labels) -> Values:
 def logits_ratio(Z: Logits, y: Labels) -> Values:
     """The difference of logits ratio, -S over the distance from the first to the third largest logit (Croce and Hein 2020,
     Eq. 6): no scale of the logits changes it. It needs three classes."""
+    _check_least("logits_ratio", Z, 3)
     ranked = Z.sort(dim=1, descending=True).values
     return cw(Z, y) / (ranked[:, 0] - ranked[:, 2]).clamp_min(1e-12)
 
 
 def targeted_margin(Z: Logits, y: Labels, target: Labels) -> Values:
     """Z_target - Z_t: the margin toward one chosen class (Carlini and Wagner 2017)."""
+    check_classes(Z, y)
+    check_classes(Z, target, "target")
     return _picked(Z, target) - _picked(Z, y)
 
 
 def targeted_ratio(Z: Logits, y: Labels, target: Labels) -> Values:
     """The targeted difference of logits ratio (Croce and Hein 2020, Eq. 7). It needs four classes."""
+    _check_least("targeted_ratio", Z, 4)
     ranked = Z.sort(dim=1, descending=True).values
     spread = ranked[:, 0] - (ranked[:, 2] + ranked[:, 3]) / 2
     return targeted_margin(Z, y, target) / spread.clamp_min(1e-12)
+
+
+def _check_least(name: str, Z: Logits, least: int) -> None:
+    if Z.shape[1] < least:
+        raise InputError(f"Z has {Z.shape[1]} classes; {name} allows at least {least}")
 
 
 def _picked(Z: Logits, y: Labels) -> Values:
@@ -96,13 +111,10 @@ def climbed(name: str, clean_logits: Logits, y: Labels, target: Labels | None = 
     before the first step. Raises ValueError for another name, for labels that the logits lack, and for too few classes.
     """
     allowed = ATTACKED if target is None else tuple(TARGETED)
-    if name not in allowed:
-        raise InputError(f"objective is {name!r}; allowed are {', '.join(allowed)}")
+    check_choice("objective", name, allowed)
     K = clean_logits.shape[1]
-    for what, labels in (("y", y), ("target", y if target is None else target)):
-        largest = int(labels.max()) if len(labels) else 0
-        if largest >= K:
-            raise InputError(f"{what} holds {largest}; allowed are labels 0..{K - 1}")
+    check_classes(clean_logits, y)
+    check_classes(clean_logits, y if target is None else target, "target")
     least = LEAST_CLASSES.get(name, 2) + (target is not None and name in LEAST_CLASSES)
     if least > K:
         raise InputError(f"objective is {name!r} for {K} classes; allowed are at least {least}")

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from paperlib import sealed
 from paperlib.fingerprint import tensors_digest
-from paperlib.refusal import Refusal
-from paperlib.state import check_batch, reject
+from paperlib.refusal import Refusal, check_count, check_positive
+from paperlib.state import check_batch
 
 PACKAGE, VERSION = "pyautoattack", "0.2.0"
 # images of one attack, which is kept as a whole
@@ -54,7 +54,8 @@ def autoattack(
     Raises OracleError if the package is missing while there is time, and InputError for a wrong argument.
     """
     check_batch(x, y)
-    reject(not eps > 0, f"eps is {eps}; allowed is a positive number")
+    check_positive("eps", eps)
+    check_count("seed", seed, least=0)
     network = copy.deepcopy(model).eval().requires_grad_(False)
     flags = torch.zeros_like(y, dtype=torch.bool)
     for index in tqdm(torch.arange(len(x)).split(CHUNK), disable=not progress, desc="AutoAttack"):

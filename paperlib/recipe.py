@@ -6,7 +6,16 @@ the modules that build, smooth, penalise and train; a test holds their tables ag
 
 from dataclasses import asdict, dataclass, fields
 
-from paperlib.refusal import InputError, is_integer, is_number, reject
+from paperlib.refusal import (
+    InputError,
+    check_choice,
+    check_count,
+    check_positive,
+    check_size,
+    is_integer,
+    is_number,
+    reject,
+)
 
 
 @dataclass(frozen=True)
@@ -91,23 +100,18 @@ class Recipe:
     def __post_init__(self):
         object.__setattr__(self, "p", str(self.p))  # YAML reads 1 and 2 as numbers
         for name, values in CHOICES.items():
-            value = getattr(self, name)
-            # of a table its names; a list as value would not be hashable
-            reject(value not in tuple(values), f"{name} is {value!r}; allowed are {', '.join(values)}")
+            check_choice(name, getattr(self, name), values)
         for name in ("width", "fc", "epochs", "batch", "steps"):
-            value = getattr(self, name)
-            reject(not is_integer(value) or value < 1, f"{name} is {value!r}; allowed is an integer of at least 1")
+            check_count(name, getattr(self, name))
         for name in ("c", "warmup", "eps_warmup", "eps", "weight_decay"):
-            value = getattr(self, name)
-            reject(not is_number(value) or value < 0, f"{name} is {value!r}; allowed is a number of at least 0")
+            check_size(name, getattr(self, name))
         for name in ("lr", "step_size", "beta"):
-            value = getattr(self, name)
-            reject(not is_number(value) or value <= 0, f"{name} is {value!r}; allowed is a positive number")
+            check_positive(name, getattr(self, name))
         for name in ("augment", "channels_last"):
             value = getattr(self, name)
             reject(not isinstance(value, bool), f"{name} is {value!r}; allowed are true and false")
         reject(not isinstance(self.data, str), f"data is {self.data!r}; allowed is a name such as digits")
-        reject(not is_integer(self.seed) or self.seed < 0, f"seed is {self.seed!r}; allowed is an integer of at least 0")
+        check_count("seed", self.seed, least=0)
         some = self.train_n is None or (is_integer(self.train_n) and self.train_n > 0)
         reject(not some, f"train_n is {self.train_n!r}; allowed is an integer of at least 1, or nothing for all images")
         reject(not isinstance(self.source, str), f"source is {self.source!r}; allowed is a name such as mnist-natural")

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from paperlib.attack import Adversarial
 from paperlib.objective import cw, right
-from paperlib.state import check_batch, evaluating, reject
+from paperlib.refusal import check_count, check_size
+from paperlib.state import check_batch, evaluating
 
 # the squares' share of the area at first, and its halvings, at these queries of 10,000 (their Sec. 5)
 SHARE = 0.8
@@ -26,8 +27,9 @@ def square(
     ``batch`` bounds the memory and changes no result. Raises ValueError with one sentence for a wrong argument.
     """
     check_batch(x, y)
-    reject(not 0 <= eps < math.inf, f"eps is {eps}; allowed is a number of at least 0")
-    reject(queries < 1 or batch < 1, f"queries is {queries} and batch is {batch}; allowed are at least 1")
+    check_size("eps", eps)
+    check_count("queries", queries)
+    check_count("batch", batch)
     x = x.detach()
     found, value = x.clone(), torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
     active = torch.arange(len(x), device=x.device)

@@ -92,15 +92,53 @@ def input_gradient(
 
 
 def check_batch(x: Tensor, y: Tensor) -> None:
-    """Images ``(n, c, h, w)`` in [0, 1] and as many integer labels, or ValueError with one sentence."""
+    """Images ``(n, c, h, w)`` in [0, 1] and as many integer labels, or InputError with one sentence."""
+    check_images(x)
+    check_labels(x, y)
+
+
+def check_images(x: Tensor) -> None:
+    """Images ``(n, c, h, w)`` in [0, 1], or InputError with one sentence."""
+    reject(not isinstance(x, Tensor), f"x is {_kind(x)}; allowed is a tensor of images in [0, 1]")
     reject(not x.is_floating_point(), f"x has dtype {x.dtype}; allowed are floating-point images in [0, 1]")
     exact = x.dtype in (torch.float32, torch.float64)
     reject(not exact, f"x has dtype {x.dtype}, which rounds a perturbation; allowed are torch.float32 and torch.float64")
     reject(x.ndim != 4, f"x has shape {tuple(x.shape)}; allowed is (n, c, h, w)")
+    reject(len(x) > 0 and not bool(torch.isfinite(x).all()), "x holds NaN or infinity; allowed are values in [0, 1]")
+    low, high = (float(end) for end in x.detach().aminmax()) if x.numel() else (0.0, 0.0)
+    reject(low < 0 or high > 1, f"x spans [{low:.8g}, {high:.8g}]; allowed is [0, 1] (divide 8-bit images by 255)")
+
+
+def check_labels(x: Tensor, y: Tensor) -> None:
+    """One label of at least 0 for each of ``x``, or InputError with one sentence; ``check_classes`` knows the largest."""
+    reject(not isinstance(y, Tensor), f"y is {_kind(y)}; allowed is a tensor of labels 0..K-1")
     reject(y.ndim != 1 or len(x) != len(y), f"y has shape {tuple(y.shape)} for {len(x)} images; allowed is ({len(x)},)")
     reject(y.dtype != torch.int64, f"y has dtype {y.dtype}; allowed is torch.int64")
     lowest = int(y.min()) if len(y) else 0
     reject(lowest < 0, f"y holds {lowest}; allowed are labels 0..K-1")
-    reject(len(x) > 0 and not bool(torch.isfinite(x).all()), "x holds NaN or infinity; allowed are values in [0, 1]")
-    low, high = (float(end) for end in x.detach().aminmax()) if x.numel() else (0.0, 0.0)
-    reject(low < 0 or high > 1, f"x spans [{low:.8g}, {high:.8g}]; allowed is [0, 1] (divide 8-bit images by 255)")
+
+
+def check_classes(Z: Tensor, y: Tensor, name: str = "y") -> None:
+    """Labels that the logits ``Z`` (n, K) have, or InputError with one sentence."""
+    lowest, highest = (int(end) for end in y.aminmax()) if y.numel() else (0, 0)
+    K = Z.shape[1]
+    beyond = lowest if lowest < 0 else highest
+    reject(lowest < 0 or highest >= K, f"{name} holds {beyond}; allowed are labels 0..{K - 1}")
+
+
+def check_finite(name: str, values: object) -> None:
+    """At least one number, all of them finite, in an array or tensor, or InputError with one sentence."""
+    tensor = values if isinstance(values, Tensor) else torch.as_tensor(values)
+    reject(tensor.numel() == 0, f"{name} is empty; allowed is at least one number")
+    reject(not bool(torch.isfinite(tensor).all()), f"{name} holds NaN or infinity; allowed are finite numbers")
+
+
+def check_like(name: str, values: object, x: Tensor) -> None:
+    """A finite tensor of the shape of ``x``, or InputError with one sentence."""
+    reject(not isinstance(values, Tensor), f"{name} is {_kind(values)}; allowed is a tensor of shape {tuple(x.shape)}")
+    reject(values.shape != x.shape, f"{name} has shape {tuple(values.shape)}; allowed is that of x, {tuple(x.shape)}")
+    check_finite(name, values)
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

@@ -17,9 +17,10 @@ from tqdm import tqdm
 
 from paperlib import sealed
 from paperlib.fingerprint import tensors_digest
-from paperlib.objective import climbed, margins
+from paperlib.objective import ATTACKED, climbed, margins
 from paperlib.precision import laid_out
-from paperlib.state import check_batch, evaluating, input_gradient, reject
+from paperlib.refusal import check_choice, check_count, check_positive, is_integer, is_number, reject
+from paperlib.state import check_batch, check_finite, check_images, check_labels, check_like, evaluating, input_gradient
 
 PointFunction = Callable[[Float[Tensor, "n ..."]], Float[Tensor, "n"]]
 DIRECTIONS = ("random", "adversarial")
@@ -69,7 +70,9 @@ def input_plane(
     The random signs depend on the generator and the images' shape alone, so that compared networks share them. Where a
     gradient is exactly zero, u takes a random sign: its norm stays that of the others. ValueError for a wrong name.
     """
-    reject(direction not in DIRECTIONS, f"direction is {direction!r}; allowed are {', '.join(DIRECTIONS)}")
+    check_batch(x, y)
+    check_choice("direction", direction, DIRECTIONS)
+    check_choice("climbs", climbs, ATTACKED)
     r, v = (random_direction(x, generator=generator) for _ in range(2))
     if direction == "random":
         return r, orthogonal(v, r)
@@ -101,6 +104,7 @@ def filter_normalised(model: nn.Module, *, generator: torch.Generator) -> Tensor
 def input_function(model: Callable, label: int, objective: Callable) -> PointFunction:
     """Images ``(n, c, h, w)`` -> the objective (logits, labels -> values) with the label held fixed; of a network as it is
     now."""
+    reject(not (is_integer(label) and label >= 0), f"label is {label!r}; allowed are labels 0..K-1")
     model = laid_out(model)
 
     def f(points: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
@@ -124,6 +128,7 @@ def parameter_function(
     A copy of the network is made once and walked instead, ``IMAGES`` images at a time. BatchNorm keeps its running
     statistics (Li et al. 2017 do the same), so that only the parameters move.
     """
+    check_batch(x, y)
     walked = laid_out(model)
     reject(
         walked is model,
@@ -178,8 +183,12 @@ def surface(
     """
     reject(u.shape != origin.shape or v.shape != origin.shape, f"directions have shapes {tuple(u.shape)} and "
            f"{tuple(v.shape)}; allowed is the origin's, {tuple(origin.shape)}")  # fmt: skip
-    reject(batch < 1, f"batch is {batch}; allowed is at least 1")
-    alpha, beta = np.asarray(alpha, dtype=float), np.asarray(beta, dtype=float)
+    for name, point in (("origin", origin), ("u", u), ("v", v)):
+        check_finite(name, point)
+    box = clip is None or (all(map(is_number, clip)) and clip[0] < clip[1])
+    reject(not box, f"clip is {clip}; allowed are two finite numbers, the smaller one first")
+    check_count("batch", batch)
+    alpha, beta = _axis("alpha", alpha), _axis("beta", beta)
     a, b = (_column(t, origin) for t in (alpha, beta))
 
     def at(row: Int[Tensor, "m"], column: Int[Tensor, "m"]) -> Float[Tensor, "m"]:
@@ -207,7 +216,10 @@ def surfaces(
     """The objective around many images, each on its own plane within [0, 1], on one common grid (Eq. 1); ``store`` and
     ``of`` as in ``surface``."""
     check_batch(x, y)
-    alpha, beta = np.asarray(alpha, dtype=float), np.asarray(beta, dtype=float)
+    check_like("u", u, x)
+    check_like("v", v, x)
+    check_count("batch", batch)
+    alpha, beta = _axis("alpha", alpha), _axis("beta", beta)
     a, b = (_column(t, x[0]) for t in (alpha, beta))
 
     def at(i: Int[Tensor, "m"], row: Int[Tensor, "m"], column: Int[Tensor, "m"]) -> Float[Tensor, "m"]:
@@ -217,6 +229,13 @@ def surfaces(
     model = laid_out(model)
     with torch.no_grad(), evaluating(model):
         return _filled(at, (len(x), len(beta), len(alpha)), batch, part)
+
+
+def _axis(name: str, coordinates: np.ndarray) -> np.ndarray:
+    """The coordinates of a grid. InputError for none, or for any that is not finite."""
+    axis = np.asarray(coordinates, dtype=float)
+    check_finite(name, axis)
+    return axis
 
 
 def _column(coordinates: np.ndarray, origin: Tensor) -> Tensor:
@@ -282,9 +301,11 @@ def boundary_distance(
     first crossing and bisection refines it; 0 where S(x) <= 0 already, inf where nothing is crossed within ``reach``.
     Raises ValueError for ``reach`` <= 0.
     """
-    reject(reach <= 0, f"reach is {reach}; allowed is a positive number")
-    wrong = coarse < 1 or bisections < 0
-    reject(wrong, f"coarse is {coarse} and bisections is {bisections}; allowed are >= 1 and >= 0")
+    check_images(x)
+    check_like("direction", direction, x)
+    check_positive("reach", reach)
+    check_count("coarse", coarse)
+    check_count("bisections", bisections, least=0)
 
     def S(t: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
         points = x + t.view(-1, 1, 1, 1).to(x.dtype) * direction
@@ -308,5 +329,6 @@ def boundary_distance(
 
 def decision_function(model: Callable, y: Int[Tensor, "n"]) -> Callable:
     """S for a batch aligned with the labels ``y``, for ``boundary_distance``."""
+    check_labels(y, y)
     # in one batch, as the search along a direction takes its steps
     return lambda x: margins(model, x, y, batch=max(1, len(x)))

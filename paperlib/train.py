@@ -24,8 +24,8 @@ from paperlib.attack import attack
 from paperlib.data import Dataset, Split
 from paperlib.losses import batch_loss, with_examples
 from paperlib.recipe import Recipe
-from paperlib.refusal import is_integer
-from paperlib.state import evaluating, reject
+from paperlib.refusal import check_count, is_number, reject
+from paperlib.state import evaluating
 
 
 def untrained(recipe: Recipe, dataset: Dataset) -> nn.Module:
@@ -89,6 +89,12 @@ def fit(
     of another recipe or data set.
     """
     started = time.monotonic()
+    check_count("watch_n", watch_n)
+    # seconds without end are as good as none
+    limited = budget is None or budget == math.inf or is_number(budget)
+    reject(not limited, f"budget is {budget!r}; allowed is a number of seconds")
+    fits = dataset.name in (recipe.data, Path(recipe.data).stem)
+    reject(not fits, f"dataset is {dataset.name!r}; allowed is that of the recipe, {recipe.data!r}")
     reject(bool(recipe.source) != (source is not None), f"source is {'a' if source else 'no'} network and the recipe names "
            f"{recipe.source or 'none'}; allowed is a network where the recipe names one")  # fmt: skip
     split = dataset.train.first(recipe.train_n)
@@ -121,7 +127,7 @@ def epoch_seconds(
     for fewer than one round or batch.
     """
     for name, value in (("rounds", rounds), ("batches", batches)):
-        reject(not is_integer(value) or value < 1, f"{name} is {value!r}; allowed is an integer of at least 1")
+        check_count(name, value)
     seconds: dict[str, list[float]] = {name: [] for name in recipes}
     for _ in range(rounds):
         for name, recipe in recipes.items():

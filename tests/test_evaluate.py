@@ -276,7 +276,7 @@ def test_batchnorm_in_train_mode_changes_no_accuracy():
         ({"eps": [0.1, 0.1]}, "eps is [0.1, 0.1]; allowed are rising positive numbers"),
         ({"eps": [0.1, 0.10000001]}, "eps is [0.1, 0.10000001]; allowed are numbers that differ in six digits"),
         ({"eps": [0, 0.1]}, "eps is [0, 0.1]; allowed are rising positive numbers"),
-        ({"step_size": 0}, "step_size is 0.0; allowed is a positive number"),
+        ({"step_size": 0}, "step_size is 0; allowed is a positive number"),
     ],
 )
 def test_wrong_input_meets_one_sentence(changes, sentence, unhooked):

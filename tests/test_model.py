@@ -92,8 +92,8 @@ def test_softplus_is_the_activation_asked_for():
     ("call", "sentence"),
     [
         (lambda: model.build("vgg", width=1), f"network is 'vgg'; allowed are {', '.join(model.NETWORKS)}"),
-        (lambda: model.build("mnist", width=0), "width is 0 and fc is 256; allowed are integers of at least 1"),
-        (lambda: model.build("mnist", width=1, fc=0), "width is 1 and fc is 0; allowed are integers of at least 1"),
+        (lambda: model.build("mnist", width=0), "width is 0; allowed is an integer of at least 1"),
+        (lambda: model.build("mnist", width=1, fc=0), "fc is 0; allowed is an integer of at least 1"),
         (lambda: model.build("mnist", width=1, shape=(1, 3, 9)), "images are 3 x 9 pixels; allowed are at least 4 x 4"),
         (lambda: model.build("mnist", width=1, activation="gelu"), "activation is 'gelu'; allowed are relu, softplus"),
         (lambda: model.activation_layer("softplus", 0.0), "beta is 0.0; allowed is a positive number"),

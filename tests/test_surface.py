@@ -345,10 +345,10 @@ def test_distance_along_a_quadratic():
         (lambda m, x, y: surface.surface(m, x[0], x[0], x[0, 0], alpha=ALPHA, beta=BETA),
          "directions have shapes (1, 4, 4) and (4, 4); allowed is the origin's, (1, 4, 4)"),
         (lambda m, x, y: surface.surface(m, x[0], x[0], x[0], alpha=ALPHA, beta=BETA, batch=0),
-         "batch is 0; allowed is at least 1"),
+         "batch is 0; allowed is an integer of at least 1"),
         (lambda m, x, y: surface.boundary_distance(m, x, x, reach=0), "reach is 0; allowed is a positive number"),
         (lambda m, x, y: surface.boundary_distance(m, x, x, reach=1, coarse=0),
-         "coarse is 0 and bisections is 20; allowed are >= 1 and >= 0"),
+         "coarse is 0; allowed is an integer of at least 1"),
     ],
 )  # fmt: skip
 def test_wrong_input_meets_one_sentence(call, sentence, unhooked):

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from paperlib import __version__, oracle, provenance
 from paperlib.data import Split
 from paperlib.files import write_atomic
+from paperlib.refusal import check_choice, check_count, is_number, reject
 from paperlib.reporting import checks, page, references, rules
 from paperlib.reporting.pieces import Progress
 from paperlib.reporting.trial import LEVELS, Asked, Trial, kind
-from paperlib.state import check_batch, reject
+from paperlib.state import check_batch
 
 EXAMINED = 64  # images on which a network is tried before it is measured
 
@@ -106,13 +107,15 @@ def recorded(values: dict) -> dict:
 def _asked(x: Tensor, y: Tensor, **options) -> Asked:
     check_batch(x, y)
     eps, level, n = options["eps"], options["level"], options["n"]
-    number = isinstance(eps, int | float) and not isinstance(eps, bool) and 0 < eps <= 1
+    number = is_number(eps) and 0 < eps <= 1
     reject(not number, f"eps is {eps!r}; allowed is a number above 0 and at most 1, such as 8/255")
-    reject(level not in LEVELS, f"level is {level!r}; allowed are {', '.join(LEVELS)}")
+    check_choice("level", level, LEVELS)
+    check_count("seed", options["seed"], least=0)
     reject(len(y) == 0, "y is empty; allowed is at least one image")
-    reject(n is not None and not 0 < n <= len(y), f"n is {n}; allowed are 1 to {len(y)} images")
     scale = options["pixel_scale"]
-    reject(scale is not None and scale < 1, f"pixel_scale is {scale}; allowed is at least 1")
+    for key, value, most in (("n", n, len(y)), ("pixel_scale", scale, None), ("classes", options["classes"], None)):
+        if value is not None:
+            check_count(key, value, most=most)
     scale = scale or (1 if x.shape[1] == 1 else 255)
     known = references.of(options["data"], options["data_sha256"])
     if known and list(x.shape[1:]) != known["shape"]:
