@@ -362,4 +362,5 @@ COMMANDS = (
 )  # fmt: skip
 
 if __name__ == "__main__":
+    places.speak_utf8()
     sys.exit(main())

@@ -165,6 +165,17 @@ def test_steps_find_absolute_folders_and_huge_pages_unless_the_user_said_otherwi
     assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
 
 
+def test_a_home_that_cannot_be_written_in_is_replaced_and_another_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("PAPERLIB_BUILD", str(tmp_path / "build"))
+    for home, kept in ((tmp_path, True), (tmp_path / "none", False), ("/dev/null", False), ("", False)):
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+        places.settle_environment()
+        there = tmp_path / "build" / "home"
+        assert os.environ["HOME"] == (str(home) if kept else str(there)) and there.is_dir() != kept
+        assert ("XDG_CACHE_HOME" in os.environ) == kept
+
+
 # --- kernels -------------------------------------------------------------------------------------------------------
 
 

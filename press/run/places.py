@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -68,12 +69,34 @@ def _is_held(path: Path) -> bool:
 
 
 def settle_environment() -> None:
-    """What the steps find in their environment: absolute folders, because they run in another one, and huge pages."""
+    """What the steps find in their environment: absolute folders, because they run in another one, a home that can be
+    written in, and huge pages."""
     for name in ("PAPERLIB_DATA", "PAPERLIB_BUILD"):
         if os.environ.get(name):
             os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
+    _settle_home()
     # glibc reads this when a process starts; training on a processor is a tenth to a quarter quicker, others ignore it
     os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+
+
+def _settle_home() -> None:
+    """Where nothing can be written at home, what libraries keep there (fonts, kernels, caches) goes to ``build/home``; they
+    would fail, or warn on the book's pages."""
+    home = os.path.expanduser("~")
+    if not (os.path.isdir(home) and os.access(home, os.W_OK)):
+        os.environ["HOME"] = str(build_dir("home"))
+        for name in [each for each in os.environ if each.startswith("XDG_")]:
+            del os.environ[name]
+        # in a tree that cannot be written either, what needs to be written says so
+        with contextlib.suppress(OSError):
+            build_dir("home").mkdir(parents=True, exist_ok=True)
+
+
+def speak_utf8() -> None:
+    """Starts this process anew where its locale knows less than UTF-8: a folder's name must not be what stops a run."""
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def say(message: str) -> None:

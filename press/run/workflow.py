@@ -58,11 +58,19 @@ def make_book(profile: str, *, cores: int | None = None) -> Path:
     """Trains, executes and builds whatever is missing or changed; returns the book's first page."""
     check.check(profile)
     cores = cores or available_cores()
-    with lock(profile, "book"):
-        _redraw(profile, cores)
-        if _snakemake(profile, cores):
-            raise StepError(_failures(profile))
+    # where nobody may write, a finished book still is one
+    if _can_write(build_dir(profile)) or not all(is_done(profile, *each) for each in all_steps(profile)):
+        with lock(profile, "book"):
+            _redraw(profile, cores)
+            if _snakemake(profile, cores):
+                raise StepError(_failures(profile))
     return build_dir(profile) / "html" / "index.html"
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, or in the first one above it that is there."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return os.access(there, os.W_OK)
 
 
 def _redraw(profile: str, cores: int) -> None:
