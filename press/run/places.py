@@ -82,7 +82,7 @@ def settle_environment() -> None:
 def _settle_home() -> None:
     """Where nothing can be written at home, what libraries keep there (fonts, kernels, caches) goes to ``build/home``; they
     would fail, or warn on the book's pages."""
-    home = os.path.expanduser("~")
+    home = os.environ.get("HOME", os.path.expanduser("~"))
     if not (os.path.isdir(home) and os.access(home, os.W_OK)):
         os.environ["HOME"] = str(build_dir("home"))
         for name in [each for each in os.environ if each.startswith("XDG_")]:
