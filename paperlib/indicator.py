@@ -15,7 +15,7 @@ from torch import Tensor
 from paperlib import tangents
 from paperlib.objective import cross_entropy, decision, margins
 from paperlib.refusal import check_count, check_number, check_positive, check_share, check_size, is_integer, reject
-from paperlib.state import check_batch, check_finite, check_images, check_like, evaluating, input_gradient
+from paperlib.state import check_batch, check_finite, check_image, check_images, check_like, evaluating, input_gradient
 
 # points of a slice to either side in which a kink is looked for
 WINDOW = 5
@@ -77,6 +77,7 @@ def hessian_by_rows(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Float
 def _check_image(x: Tensor, y: int) -> None:
     """One image and its label."""
     reject(not is_integer(y), f"y is {y!r}; allowed is a label 0..K-1")
+    check_image(x)
     check_batch(x[None], torch.tensor([y]))
 
 
@@ -89,7 +90,7 @@ def cross_entropy_hessian(model: Callable, x: Float[Tensor, "c h w"]) -> Float[T
     """A^T (diag p - p p^T) A with A = dZ/dx (K x d), p = softmax Z: the Hessian of the cross-entropy of a network that
     is piecewise affine in x. Positive semi-definite, of rank at most K - 1, and the same for every label.
     """
-    check_images(x[None])
+    check_image(x)
     p, A = (part[0] for part in _logit_gradients(model, x[None]))
     return (A.T @ (torch.diag(p) - torch.outer(p, p)) @ A).to(x.dtype)
 
@@ -185,6 +186,7 @@ def report(
     of the cross-entropy's gradient; ``linear_distance``: ``S / |J|_1``, the l-infinity distance to the boundary if S were
     affine; ``linear_robust``: whether that exceeds ``eps``. J = 0 says nothing: both are NaN there.
     """
+    check_batch(x, y)
     check_size("eps", eps)
     S, J = margins(model, x, y), norms(jacobian(model, x, y))
     distance = torch.where(J["l1"] == 0, torch.nan, S / J["l1"].clamp_min(1e-30))

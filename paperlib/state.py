@@ -111,19 +111,25 @@ def check_images(x: Tensor) -> None:
 
 def check_labels(x: Tensor, y: Tensor) -> None:
     """One label of at least 0 for each of ``x``, or InputError with one sentence; ``check_classes`` knows the largest."""
-    reject(not isinstance(y, Tensor), f"y is {_kind(y)}; allowed is a tensor of labels 0..K-1")
-    reject(y.ndim != 1 or len(x) != len(y), f"y has shape {tuple(y.shape)} for {len(x)} images; allowed is ({len(x)},)")
-    reject(y.dtype != torch.int64, f"y has dtype {y.dtype}; allowed is torch.int64")
+    _check_integers(x, y, "y")
     lowest = int(y.min()) if len(y) else 0
     reject(lowest < 0, f"y holds {lowest}; allowed are labels 0..K-1")
 
 
 def check_classes(Z: Tensor, y: Tensor, name: str = "y") -> None:
-    """Labels that the logits ``Z`` (n, K) have, or InputError with one sentence."""
+    """One label for each of the logits ``Z`` (n, K), and one that they have, or InputError with one sentence."""
+    _check_integers(Z, y, name)
     lowest, highest = (int(end) for end in y.aminmax()) if y.numel() else (0, 0)
     K = Z.shape[1]
     beyond = lowest if lowest < 0 else highest
     reject(lowest < 0 or highest >= K, f"{name} holds {beyond}; allowed are labels 0..{K - 1}")
+
+
+def _check_integers(x: Tensor, y: Tensor, name: str) -> None:
+    reject(not isinstance(y, Tensor), f"{name} is {_kind(y)}; allowed is a tensor of labels 0..K-1")
+    fits = y.ndim == 1 and len(x) == len(y)
+    reject(not fits, f"{name} has shape {tuple(y.shape)} for {len(x)} images; allowed is ({len(x)},)")
+    reject(y.dtype != torch.int64, f"{name} has dtype {y.dtype}; allowed is torch.int64")
 
 
 def check_finite(name: str, values: object) -> None:
@@ -133,10 +139,17 @@ def check_finite(name: str, values: object) -> None:
     reject(not bool(torch.isfinite(tensor).all()), f"{name} holds NaN or infinity; allowed are finite numbers")
 
 
-def check_like(name: str, values: object, x: Tensor) -> None:
-    """A finite tensor of the shape of ``x``, or InputError with one sentence."""
+def check_image(x: Tensor) -> None:
+    """One image ``(c, h, w)`` in [0, 1], or InputError with one sentence."""
+    single = isinstance(x, Tensor) and x.ndim == 3
+    reject(not single, f"x is {tuple(x.shape) if isinstance(x, Tensor) else _kind(x)}; allowed is one image (c, h, w)")
+    check_images(x[None])
+
+
+def check_like(name: str, values: object, x: Tensor, of: str = "x") -> None:
+    """A finite tensor of the shape of ``x``, which is called ``of``, or InputError with one sentence."""
     reject(not isinstance(values, Tensor), f"{name} is {_kind(values)}; allowed is a tensor of shape {tuple(x.shape)}")
-    reject(values.shape != x.shape, f"{name} has shape {tuple(values.shape)}; allowed is that of x, {tuple(x.shape)}")
+    reject(values.shape != x.shape, f"{name} has shape {tuple(values.shape)}; allowed is that of {of}, {tuple(x.shape)}")
     check_finite(name, values)
 
 

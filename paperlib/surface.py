@@ -181,10 +181,9 @@ def surface(
     seconds, under a hash of origin, directions, axes and ``of`` (what ``f`` is: objective, network and code), and an
     interrupted surface goes on there. Raises ValueError if the directions are not shaped like the origin.
     """
-    reject(u.shape != origin.shape or v.shape != origin.shape, f"directions have shapes {tuple(u.shape)} and "
-           f"{tuple(v.shape)}; allowed is the origin's, {tuple(origin.shape)}")  # fmt: skip
-    for name, point in (("origin", origin), ("u", u), ("v", v)):
-        check_finite(name, point)
+    check_finite("origin", origin)
+    check_like("u", u, origin, "origin")
+    check_like("v", v, origin, "origin")
     box = clip is None or (all(map(is_number, clip)) and clip[0] < clip[1])
     reject(not box, f"clip is {clip}; allowed are two finite numbers, the smaller one first")
     check_count("batch", batch)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from paperlib.__main__ import answered, parser_of
+from paperlib.refusal import check_count, check_size
 from paperlib.reporting import judge
 from press.plan import check, experiments, searches, settings
 from press.run import places, reruns, steps, training, workflow
@@ -89,6 +90,8 @@ def add_train(commands) -> None:
 
         for name in options.name:
             experiments.recipe(options.profile, name)
+        if options.budget is not None:
+            check_size("budget", options.budget)
         ends = None if options.budget is None else time.monotonic() + options.budget
         for name in options.name:
             left = None if ends is None else max(ends - time.monotonic(), 0.0)
@@ -215,6 +218,8 @@ def add_book(commands) -> None:
     """``book``: everything that is missing or changed, then the book."""
 
     def run(options) -> None:
+        if options.cores is not None:
+            check_count("cores", options.cores)
         print(f"The book is at {workflow.make_book(options.profile, cores=options.cores)}")
 
     command = add_command(commands, run, "book", "train, execute and build whatever is missing or changed")

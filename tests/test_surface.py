@@ -343,7 +343,7 @@ def test_distance_along_a_quadratic():
         (lambda m, x, y: surface.adversarial_direction(m, x, y, objective="S"), "objective is 'S'; allowed are "
          "cross_entropy, least_likely, cw, dlr"),
         (lambda m, x, y: surface.surface(m, x[0], x[0], x[0, 0], alpha=ALPHA, beta=BETA),
-         "directions have shapes (1, 4, 4) and (4, 4); allowed is the origin's, (1, 4, 4)"),
+         "v has shape (4, 4); allowed is that of origin, (1, 4, 4)"),
         (lambda m, x, y: surface.surface(m, x[0], x[0], x[0], alpha=ALPHA, beta=BETA, batch=0),
          "batch is 0; allowed is an integer of at least 1"),
         (lambda m, x, y: surface.boundary_distance(m, x, x, reach=0), "reach is 0; allowed is a positive number"),

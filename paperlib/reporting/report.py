@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from paperlib import __version__, oracle, provenance
 from paperlib.data import Split
 from paperlib.files import write_atomic
-from paperlib.refusal import check_choice, check_count, is_number, reject
+from paperlib.refusal import InputError, check_choice, check_count, is_number, reject
 from paperlib.reporting import checks, page, references, rules
 from paperlib.reporting.pieces import Progress
 from paperlib.reporting.trial import LEVELS, Asked, Trial, kind
@@ -70,7 +70,7 @@ def report(
     and NetworkError, in one sentence, before any attack.
     """
     began, started = time.perf_counter(), datetime.now(UTC)
-    x, y = torch.as_tensor(x), torch.as_tensor(y)
+    x, y = _tensor("x", x), _tensor("y", y)
     asked = _asked(x, y, eps=eps, level=level, data=data, name=name, pixel_scale=pixel_scale, class_names=class_names, n=n,
                    seed=seed, data_sha256=data_sha256, classes=classes)  # fmt: skip
     device = next((p.device for p in network.parameters()), x.device) if isinstance(network, nn.Module) else x.device
@@ -102,6 +102,14 @@ def recorded(values: dict) -> dict:
         "clean": values["clean"], "worst": worst, "indicator": medians, "left_out": left_out, "masking": values["masking"],
         "images": values["data"]["images"],
     }  # fmt: skip
+
+
+def _tensor(name: str, values: object) -> Tensor:
+    """What may be an array or a list as a tensor. Raises InputError."""
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} is no array of numbers ({error}); allowed is a tensor or an array") from error
 
 
 def _asked(x: Tensor, y: Tensor, **options) -> Asked:
