@@ -244,7 +244,7 @@ def test_a_verdict_appears_on_the_pages_that_collect_it(verdict):
     assert pages["claims"].count("MEASURED") == len(CLAIMS)
     assert pages["claims"].count(f"| This run | {answers.badge(verdict)} |") == len(CLAIMS)
     assert pages["what-reproduces"].count("MEASURED") == (len(CLAIMS) if verdict == "reproduced" else 0)
-    bad = verdict in ("partly", "not reproduced", "not testable")
+    bad = verdict in ("partly", "not reproduced", "undecided", "not testable")
     assert pages["what-does-not"].count("MEASURED") == (len(CLAIMS) if bad else 0)
 
 

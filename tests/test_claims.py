@@ -87,6 +87,57 @@ def test_verdicts(checks, verdict):
     assert found.verdict == verdict and found.ours == "accuracy: 80.0 % [75.0, 85.0]"
 
 
+@pytest.mark.parametrize(
+    ("check", "near"),
+    [
+        # a: 80 [75, 85], ten wide; b: 60 [55, 65]; d: 4 [1, 7]
+        ({"kind": "greater", "left": "a", "right": "b", "margin": 5.1}, True),
+        ({"kind": "greater", "left": "a", "right": "b", "margin": 4.9}, False),
+        ({"kind": "greater", "left": "a", "right": 77.4}, True),
+        ({"kind": "greater", "left": "a", "right": 77.6}, False),
+        ({"kind": "between", "path": "a", "low": 77.6, "high": 99}, True),
+        ({"kind": "between", "path": "a", "low": 77.4, "high": 99}, False),
+        ({"kind": "equivalent", "path": "fig06:d", "low": 0, "high": 8.4}, True),
+        ({"kind": "equivalent", "path": "fig06:d", "low": -0.6, "high": 8.6}, False),
+        ({"kind": "paired", "path": "fig06:d", "margin": 2.4}, True),
+        ({"kind": "paired", "path": "fig06:d", "margin": -0.6}, False),
+        ({"kind": "near", "path": "a", "tolerance": 4.4}, True),
+        ({"kind": "near", "path": "a", "tolerance": 4.6}, False),
+        ({"kind": "reaches", "path": "b", "paper": "table1/a", "tolerance": 16}, True),
+        ({"kind": "reaches", "path": "b", "paper": "table1/a", "tolerance": 15}, False),
+        # a number without an interval, and one that is not there
+        ({"kind": "between", "path": "x", "low": 3, "high": 9}, False),
+        ({"kind": "between", "path": "absent", "low": 0, "high": 1}, False),
+    ],
+)
+def test_a_check_is_close_within_a_quarter_of_its_interval(check, near):
+    assert claims.close(check, "table1", VALUES) is near
+
+
+def test_what_hangs_on_a_close_check_is_undecided_where_networks_are_made_anew():
+    near = {"kind": "paired", "path": "fig06:d", "margin": 2}
+    found = judge(claim(YES, near), VALUES, "quick")
+    assert (found.verdict, found.possible) == ("undecided", {"partly", "reproduced"})
+    assert judge(claim(YES, near), VALUES, "paper").verdict == "partly"
+    # decided by the others, whatever the close one says
+    assert judge(claim(YES, NO, near), VALUES, "quick").verdict == "partly"
+    assert judge(claim(near), VALUES, "quick").possible == {"not reproduced", "reproduced"}
+
+
+def test_an_undecided_verdict_agrees_with_those_that_it_could_become(monkeypatch):
+    numbers = object.__new__(Numbers)
+    numbers.profile, numbers.here, numbers.edition, numbers.stated = "quick", VALUES.records, {}, VALUES.stated
+    near = {"kind": "paired", "path": "fig06:d", "margin": 2}
+    for recorded, lines in (
+        ("partly", []),
+        ("reproduced", []),
+        ("not reproduced", ["one: recorded not reproduced, now undecided"]),
+    ):
+        entry = claim(YES, near) | {"id": "one", "paper": "p", "recorded": {"quick": recorded}}
+        monkeypatch.setattr(claims, "load", lambda entry=entry: [entry])
+        assert claims.unexpected(numbers) == lines
+
+
 def test_a_rule_speaks_with_the_names_of_its_claim():
     check = {"kind": "greater", "left": "a", "right": "fig06:d", "margin": 10}
     assert claims.in_words(check, {"a": "accuracy", "fig06:d": "drop"}) == "accuracy above drop by more than 10"

@@ -13,7 +13,11 @@ from paperlib.refusal import Refusal
 from press.page.values import Numbers
 from press.plan import experiments, settings
 
-VERDICTS = ("reproduced", "partly", "not reproduced", "not testable", "not run")
+VERDICTS = ("reproduced", "partly", "not reproduced", "undecided", "not testable", "not run")
+# profiles whose networks are small and trained anew on every machine, which rounds otherwise and so finds other weights
+REMADE = ("quick",)
+# of the width of a 95 % interval: about one standard error
+CLOSE = 0.25
 # kind of check -> the fields it needs, and those it may have
 CHECKS = {
     "greater": ({"left", "right"}, {"margin"}), "between": ({"path", "low", "high"}, set()),
@@ -61,6 +65,8 @@ class Verdict:
 
     verdict: str
     ours: str
+    # all that it might be, where checks are close to their thresholds
+    possible: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -173,40 +179,65 @@ def checks_of(claim: dict, profile: str) -> list[dict]:
 
 
 def judge(claim: dict, values: Values, profile: str) -> Verdict:
-    """The verdict of one claim on the records of one edition."""
+    """The verdict of one claim on the records of one edition; ``undecided`` where checks that are ``close`` would make
+    another of it, in a profile whose networks every machine trains anew."""
     shown = [(name, values.leaf(claim["artifact"], path)) for path, name in claim["show"].items()]
     ours = "; ".join(f"{name}: {formatted(leaf)}" for name, leaf in shown if leaf is not None)
-    outcomes = [outcome(check, claim["artifact"], values) for check in checks_of(claim, profile)]
-    if any(check["kind"] == "not-testable" for check in checks_of(claim, profile)):
+    checks = checks_of(claim, profile)
+    outcomes = [outcome(check, claim["artifact"], values) for check in checks]
+    if any(check["kind"] == "not-testable" for check in checks):
         return Verdict("not testable", ours)
     if not outcomes or None in outcomes:
         return Verdict("not run", ours)
-    held = sum(outcomes)
-    return Verdict("reproduced" if held == len(outcomes) else "partly" if held else "not reproduced", ours)
+    near = [profile in REMADE and close(check, claim["artifact"], values) for check in checks]
+    least = sum(holds and not open_ for holds, open_ in zip(outcomes, near, strict=True))
+    possible = {_verdict(held, len(checks)) for held in range(least, least + sum(near) + 1)}
+    return Verdict("undecided" if len(possible) > 1 else _verdict(sum(outcomes), len(checks)), ours, frozenset(possible))
+
+
+def _verdict(held: int, checks: int) -> str:
+    return "reproduced" if held == checks else "partly" if held else "not reproduced"
 
 
 def outcome(check: dict, artifact: str, values: Values) -> bool | None:
     """Whether a check holds; None where a number it needs is missing."""
+    found = _distance(check, artifact, values)
+    if found is None:
+        return None
+    # a difference must be there, a limit may be met
+    return found[0] > 0 if check["kind"] in ("greater", "paired") else found[0] >= 0
+
+
+def close(check: dict, artifact: str, values: Values) -> bool:
+    """Whether a check's number lies so near to its threshold that other weights of the same recipe may decide it the other
+    way: within ``CLOSE`` of the width of its interval. A number without one is never close."""
+    distance, width = _distance(check, artifact, values) or (math.inf, 0.0)
+    return abs(distance) < CLOSE * width
+
+
+def _distance(check: dict, artifact: str, values: Values) -> tuple[float, float] | None:
+    """How far the number that decides a check lies on the good side of its threshold, and the width of the intervals that it
+    comes from; None where a number is missing."""
     kind = check["kind"]
     if kind == "not-testable":
         return None
-    if kind == "greater":
-        left, right = (_operand(check[side], artifact, values) for side in ("left", "right"))
-        return None if None in (left, right) else _end(left, "low") - _end(right, "high") > check.get("margin", 0)
-    leaf = _operand(check["path"], artifact, values)
-    if leaf is None:
+    leaves = [_operand(check[side], artifact, values) for side in ("left", "right", "path") if side in check]
+    if None in leaves:
         return None
+    leaf, width = leaves[0], sum(_end(each, "high") - _end(each, "low") for each in leaves)
+    if kind == "greater":
+        return _end(leaf, "low") - _end(leaves[1], "high") - check.get("margin", 0), width
     if kind == "between":
-        return check["low"] <= _end(leaf, "mean") <= check["high"]
-    if kind in ("near", "reaches"):
-        stated = values.paper(artifact, check.get("paper", check["path"]))
-        if stated is None:
-            return None
-        above = _end(leaf, "mean") - _end(stated, "mean")
-        return above >= -check["tolerance"] and (kind == "reaches" or above <= check["tolerance"])
+        return min(_end(leaf, "mean") - check["low"], check["high"] - _end(leaf, "mean")), width
     if kind == "equivalent":
-        return check["low"] <= _end(leaf, "low") and _end(leaf, "high") <= check["high"]
-    return _end(leaf, "low") > check.get("margin", 0)
+        return min(_end(leaf, "low") - check["low"], check["high"] - _end(leaf, "high")), width
+    if kind == "paired":
+        return _end(leaf, "low") - check.get("margin", 0), width
+    stated = values.paper(artifact, check.get("paper", check["path"]))
+    if stated is None:
+        return None
+    above = _end(leaf, "mean") - _end(stated, "mean")
+    return check["tolerance"] + (above if kind == "reaches" else -abs(above)), width
 
 
 def _operand(side, artifact: str, values: Values):
@@ -251,7 +282,7 @@ def judged(numbers: Numbers) -> list[dict]:
         for name, (records, profile) in editions.items():
             if records:
                 found = judge(claim, Values(records, numbers.stated), profile)
-                verdicts[name] = {"verdict": found.verdict, "ours": found.ours}
+                verdicts[name] = {"verdict": found.verdict, "ours": found.ours, "possible": found.possible}
         rule = "; ".join(in_words(check, claim["show"]) for check in checks_of(claim, numbers.profile))
         paper = re.sub(r"\{([^}]+)\}", lambda m: numbers.paper(*m[1].split("/")), str(claim["paper"]))
         rows.append(claim | {"rule": rule, "paper": paper, "verdicts": verdicts, "leaves": _leaves(claim, numbers)})
@@ -271,13 +302,15 @@ def _leaves(claim: dict, numbers: Numbers) -> dict[str, dict[str, object]]:
 
 
 def unexpected(numbers: Numbers) -> list[str]:
-    """One line per claim whose verdict in this run, or in the published edition, differs from the one on record."""
+    """One line per claim whose verdict in this run, or in the published edition, differs from the one on record; an
+    undecided one differs where it could not become that."""
     editions = {"run": (numbers.profile, ""), "published": ("paper", " (published edition)")}
     lines = []
     for claim in judged(numbers):
         for name, (profile, where) in editions.items():
             recorded = claim.get("recorded", {}).get(profile)
-            found = claim["verdicts"].get(name, {}).get("verdict", "not run")
-            if recorded is not None and found != recorded and (name == "run" or numbers.edition):
-                lines.append(f"{claim['id']}{where}: recorded {recorded}, now {found}")
+            judged_as = claim["verdicts"].get(name, {"verdict": "not run", "possible": ()})
+            agrees = recorded in (None, judged_as["verdict"], *judged_as["possible"])
+            if not agrees and (name == "run" or numbers.edition):
+                lines.append(f"{claim['id']}{where}: recorded {recorded}, now {judged_as['verdict']}")
     return lines
