@@ -23,7 +23,7 @@ os.environ["PYTHONPATH"] = str(HERE)
 
 # the real modules of the tiny project, and those that make its pages
 KEPT = (
-    "Snakefile", "press/__init__.py", "press/__main__.py",
+    "Snakefile", "press/__init__.py", "press/__main__.py", "press/commands.py",
     *(f"press/page/{name}.py" for name in ("__init__", "cells", "changes", "columns", "compare", "drawn", "findings")),
     *(f"press/page/{name}" for name in ("compare.html", "manifest.py", "values.py", "verify.py")),
     *(f"press/plan/{name}.py" for name in ("__init__", "check", "experiments", "ranges", "searches", "settings")),
@@ -39,6 +39,7 @@ PAGES = tuple(
     for name in (
         "amended",
         "answers",
+        "benchmark",
         "dots",
         "faults",
         "figures",

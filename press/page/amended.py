@@ -6,7 +6,7 @@ from press.page.answers import badge, verdict_of
 from press.page.columns import line
 
 # how well a verdict speaks of the paper; one that takes a failure back speaks better of it than the failure did
-RANK = {"not reproduced": 0, "not testable": 1, "partly": 2, "reproduced": 3}
+RANK = {"not reproduced": 0, "not testable": 1, "undecided": 1, "partly": 2, "reproduced": 3}
 
 
 def counts(claims: list[dict]) -> dict[str, int]:

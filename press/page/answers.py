@@ -13,7 +13,8 @@ from press.page.values import Numbers
 # what a claim does, as the end of a sentence whose subject is the claim
 DOES = {
     "reproduced": "holds", "partly": "holds in part", "not reproduced": "does not hold",
-    "not testable": "cannot be tested as it is stated", "not run": "has not been judged in this edition",
+    "undecided": "is undecided here", "not testable": "cannot be tested as it is stated",
+    "not run": "has not been judged in this edition",
 }  # fmt: skip
 TESTABLE = ("reproduced", "partly", "not reproduced")
 
