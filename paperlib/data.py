@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from paperlib.archives import KEYS, checked, checked_pair, read_archive, reading
+from paperlib.archives import KEYS, checked, checked_pair, names_in, read_archive, read_arrays
 from paperlib.archives import DataError as DataError
 from paperlib.files import archive_path, data_dir
 
@@ -106,15 +106,14 @@ def measured(name: str) -> Dataset:
 @lru_cache(maxsize=1)
 def _test_half(path: Path) -> Dataset | None:
     """The test half of an archive that has no other; None for one that has."""
-    with reading(path), np.load(path, allow_pickle=False) as archive:
-        there = set(archive.files)
-        if there & set(KEYS[:2]) or not (there & set(KEYS[2:]) or {"x", "y"} <= there):
-            return None
-        names = KEYS[2:] if there & set(KEYS[2:]) else ("x", "y")
-        missing = [key for key in names if key not in there]
-        if missing:
-            raise DataError(f"{path} lacks {', '.join(missing)}; for a measurement an archive holds x_test and y_test")
-        arrays = [np.asarray(archive[key]) for key in names]
+    there = names_in(path)
+    if there & set(KEYS[:2]) or not (there & set(KEYS[2:]) or {"x", "y"} <= there):
+        return None
+    names = KEYS[2:] if there & set(KEYS[2:]) else ("x", "y")
+    missing = [key for key in names if key not in there]
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}; for a measurement an archive holds x_test and y_test")
+    arrays = list(read_arrays(path, names).values())
     x, y = checked_pair(*arrays, "test", str(path))
     test = Split(_images(x), torch.from_numpy(y))
     none = Split(test.x[:0], test.y[:0])

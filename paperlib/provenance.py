@@ -1,5 +1,6 @@
 """Where a number was made: packages, machine, commit; and numbers as JSON has them."""
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -76,3 +77,16 @@ def plain(value):
     if value is None or isinstance(value, (bool, int, str)):
         return value
     raise ValueError(f"a value of type {type(value).__name__} cannot be recorded; allowed are numbers, strings, lists")
+
+
+def free_memory() -> int:
+    """Bytes that the system and the container leave; 4 GiB where they do not say."""
+    left = [4 * 2**30]
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        left = [1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])]
+    with contextlib.suppress(OSError, ValueError):
+        folder = Path("/sys/fs/cgroup")
+        limit, used = ((folder / f"memory.{name}").read_text() for name in ("max", "current"))
+        left.append(int(limit) - int(used))
+    return max(min(left), 0)

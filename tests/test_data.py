@@ -324,7 +324,7 @@ def test_an_archive_whose_members_are_no_arrays(tmp_path):
     with zipfile.ZipFile(path, "w") as opened:
         for key in data.KEYS:
             opened.writestr(f"{key}.npy", "0 1 2")
-    with pytest.raises(DataError, match=r"^x_train of .*bad.npz has shape \(\); allowed is"):
+    with pytest.raises(DataError, match="^.*bad.npz is not a readable .npz archive of plain arrays"):
         load(str(path))
 
 

@@ -95,7 +95,7 @@ def _opened(path: Path):
         with Image.open(path) as picture:
             picture.load()
             return picture
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise DataError(f"picture {path} cannot be read ({type(error).__name__}); allowed are whole pictures") from error
 
 

@@ -4,16 +4,15 @@
 random passes when asked, and takes a batch in parts where memory is short.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
+from paperlib.provenance import free_memory
 from paperlib.refusal import Refusal
 from paperlib.state import modules_of, reject
 
@@ -162,15 +161,7 @@ def available_memory(device: torch.device | None = None) -> int:
     """Bytes that are free for a batch: on the accelerator, or what the system and the container leave."""
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    left = [4 * 2**30]
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        left = [1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])]
-    with contextlib.suppress(OSError, ValueError):
-        folder = Path("/sys/fs/cgroup")
-        limit, used = ((folder / f"memory.{name}").read_text() for name in ("max", "current"))
-        left.append(int(limit) - int(used))
-    return max(min(left), 0)
+    return free_memory()
 
 
 def memory_of(model: Callable, image: Float[Tensor, "1 c h w"]) -> int:
