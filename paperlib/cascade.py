@@ -21,6 +21,7 @@ from paperlib import sealed
 from paperlib.attack import attack
 from paperlib.fingerprint import tensors_digest
 from paperlib.objective import decision, margins, right
+from paperlib.precision import PRECISIONS
 from paperlib.refusal import check_choice, check_count, check_rising, reject
 from paperlib.square import square
 from paperlib.state import check_batch, evaluating
@@ -111,6 +112,7 @@ def worst_case(
     check_rising("eps", eps)
     check_count("batch", batch)
     check_count("seed", seed, least=0)
+    check_choice("precision", precision, PRECISIONS)
     reject(len(x) == 0 or not cascade, "x or cascade is empty; allowed is at least one image and one stage")
     for stage in cascade:
         check_choice("method", stage.method, METHODS)

@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+from pathlib import Path
 
+from press.plan import experiments
 from press.run import workflow
 
 
@@ -110,6 +112,19 @@ def add_claims(commands) -> None:
     add_command(commands, run, "claims", purpose)
 
 
+def add_drift(commands) -> None:
+    """``drift``: this run's numbers beside another's."""
+
+    def run(options) -> None:
+        from press.page import drift
+
+        experiments.check_profile(options.profile)
+        print(drift.report(Path(options.before), experiments.build_dir(options.profile) / "results"))
+
+    command = add_command(commands, run, "drift", "which numbers differ from those of another run, in Markdown")
+    command.add_argument("before", help="folder with the other run's records")
+
+
 def add_references(commands) -> None:
     """``references``: the published networks' numbers into the package."""
 
@@ -138,4 +153,4 @@ def add_bench(commands) -> None:
     command.set_defaults(run=run)
 
 
-OF_PAGES = (add_site, add_publish, add_published, add_pdf, add_verify, add_claims, add_references, add_bench)
+OF_PAGES = (add_site, add_publish, add_published, add_pdf, add_verify, add_claims, add_drift, add_references, add_bench)

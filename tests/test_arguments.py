@@ -96,13 +96,13 @@ LOGITS = {"y": "labels"}
 ROWS = {
     "attack.attack": labelled(
         {"eps": "size", "steps": "count", "step_size": "positive", "objective": "choice", "norm": "choice",
-         "restarts": "count", "momentum": "fraction", "batch": "count", "start": "like or none"},
+         "restarts": "count", "momentum": "fraction", "batch": "count", "start": "like or none", "precision": "choice"},
         ("target",), eps=0.1, steps=2, step_size=0.05),
     "attack.checkpoints": Row({"steps": "count"}, steps=10),
     "attack.fgsm": labelled({"eps": "size"}, eps=0.1),
     **{f"attack.{name}": labelled(STEPS, eps=0.1, step_size=0.05, steps=2) for name in ("bim", "cw", "pgd")},
     "attack.apgd": labelled({"eps": "size", "steps": "count"}, eps=0.1, steps=2),
-    "cascade.worst_case": labelled({"eps": "rising", "seed": "from 0", "batch": "count"}, ("cascade",), eps=[0.1]),
+    "cascade.worst_case": labelled({"eps": "rising", "seed": "from 0", "batch": "count", "precision": "choice"}, ("cascade",), eps=[0.1]),
     "evaluate.correct": labelled({"batch": "count"}),
     "evaluate.finite": Row({"x": "images", "batch": "count"}, model=MODEL, x=X),
     "evaluate.robustness": labelled(
@@ -120,6 +120,7 @@ ROWS = {
         network=MODEL, x=X, y=Y, eps=[0.1], step_size=0.05, strong=2, steps=2, pgd_steps=2),
     "indicator.jacobian": labelled(free=("objective",)),
     "indicator.hessian": Row({"x": "image", "y": "label"}, model=MODEL, x=X[0], y=1),
+    "indicator.hessian_by_rows": Row({"x": "image", "y": "label"}, model=MODEL, x=X[0], y=1),
     "indicator.cross_entropy_hessian": Row({"x": "image"}, model=MODEL, x=X[0]),
     "indicator.cross_entropy_hessian_norm": Row({"x": "images"}, model=MODEL, x=X),
     "indicator.near_zero_ratio": Row({"threshold": "size"}, values=J, threshold=0.1),
@@ -192,15 +193,15 @@ PLAIN = {
     "evaluation.beside", "objective.least_likely_class", "oracle.available", "surface.random_direction",
     "surface.orthogonal", "surface.filter_normalised", "surface.parameters_of", "square.side", "reporting.report.recorded",
     "losses.natural", "losses.ours", "losses.crossentropy", "losses.advtrain", "losses.ours_advtrain", "losses.minmax",
-    "losses.examples", "losses.with_examples", "losses.flattened", "losses.penalised", "losses.batch_statistics",
-    "losses.has_batchnorm", "model.mnist_layers", "model.cifar_layers", "model.resnet_layers", "model.linear_layers",
+    "losses.examples", "losses.with_examples", "losses.flattened", "losses.penalised",
+    "model.mnist_layers", "model.cifar_layers", "model.resnet_layers", "model.linear_layers",
     "train.untrained", "train.augmented", "train.save_state", "train.load_state",
 }  # fmt: skip
 # modules whose inputs are files, names, words or records, which have tests of their own
 OTHERS = {
     "archives": "test_data", "convolution": "test_convolution", "data": "test_data", "drawings": "figures",
     "files": "test_pipeline", "fingerprint": "test_pipeline", "measures": "figures", "names": "test_names",
-    "numbers": "test_numbers", "panels": "test_panels", "provenance": "test_record", "recipe": "test_recipe",
+    "numbers": "test_numbers", "panels": "test_panels", "precision": "test_precision", "provenance": "test_record", "recipe": "test_recipe",
     "record": "test_record", "refusal": "this", "reporting.commands": "test_wrong_inputs",
     "reporting.drawing": "test_report",
     "reporting.examples": "test_report", "reporting.judge": "test_wrong_inputs", "reporting.own": "test_own",
@@ -208,7 +209,7 @@ OTHERS = {
     "reporting.printing": "test_own", "reporting.readers": "test_readers", "reporting.references": "test_report",
     "reporting.rules": "test_report", "reporting.sizes": "test_own", "reporting.sources": "test_readers",
     "reporting.trial": "test_report", "reporting.wrap": "test_checks", "sealed": "test_sealed", "state": "this",
-    "tracker": "test_attack",
+    "tangents": "test_tangents", "tracker": "test_attack",
 }  # fmt: skip
 
 

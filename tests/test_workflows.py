@@ -6,6 +6,8 @@ import pytest
 import yaml
 from house import ROOT
 
+from press.__main__ import parser
+
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
@@ -26,7 +28,7 @@ def test_every_action_is_pinned_to_a_commit_and_a_job_may_only_read(path):
     workflow = read(path)
     assert workflow["permissions"] == {"contents": "read"}
     used = [step["uses"] for step in steps(workflow) if "uses" in step]
-    assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", name) for name in used)
+    assert used and all(re.fullmatch(r"[\w-]+/[\w/-]+@[0-9a-f]{40}", name) for name in used)
     checkouts = [step for step in steps(workflow) if step.get("uses", "").startswith("actions/checkout@")]
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
     assert all("timeout-minutes" in job for job in workflow["jobs"].values())
@@ -37,3 +39,23 @@ def test_the_commands_are_those_of_the_makefile(path):
     rules = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     called = [name for step in steps(read(path)) for name in re.findall(r"make (\w+)", step.get("run", ""))]
     assert set(called) <= set(rules)
+
+
+def test_every_supported_python_and_macos_are_tested_and_a_change_s_book_is_kept_with_its_verdicts_and_numbers():
+    tested = read(ROOT / ".github" / "workflows" / "check.yml")["jobs"]["test"]["strategy"]["matrix"]["include"]
+    assert {row["python"] for row in tested if row["os"].startswith("ubuntu")} == {"3.11", "3.12", "3.13"}
+    assert any(row["os"].startswith("macos") for row in tested)
+    book = read(ROOT / ".github" / "workflows" / "book.yml")
+    # YAML 1.1 reads the key "on" as true
+    assert {"pull_request", "schedule"} <= set(book[True])
+    names = [step.get("name") for step in steps(book)]
+    assert {"Numbers", "Verdicts"} <= set(names)
+    assert any("upload-artifact" in step.get("uses", "") for step in steps(book))
+
+
+def test_commands_of_the_press_in_workflows_exist():
+    for path in WORKFLOWS:
+        for command in re.findall(r"-m press (\w+)", path.read_text(encoding="utf-8")):
+            with pytest.raises(SystemExit) as end:
+                parser().parse_args([command, "--help"])
+            assert end.value.code == 0
