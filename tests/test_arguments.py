@@ -201,7 +201,8 @@ PLAIN = {
 OTHERS = {
     "archives": "test_data", "convolution": "test_convolution", "data": "test_data", "drawings": "figures",
     "files": "test_pipeline", "fingerprint": "test_pipeline", "measures": "figures", "names": "test_names",
-    "numbers": "test_numbers", "panels": "test_panels", "precision": "test_precision", "provenance": "test_record", "recipe": "test_recipe",
+    "numbers": "test_numbers", "panels": "test_panels", "precision": "test_precision",
+    "provenance": "test_record", "recipe": "test_recipe",
     "record": "test_record", "refusal": "this", "reporting.commands": "test_wrong_inputs",
     "reporting.drawing": "test_report",
     "reporting.examples": "test_report", "reporting.judge": "test_wrong_inputs", "reporting.own": "test_own",
