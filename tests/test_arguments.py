@@ -102,7 +102,8 @@ ROWS = {
     "attack.fgsm": labelled({"eps": "size"}, eps=0.1),
     **{f"attack.{name}": labelled(STEPS, eps=0.1, step_size=0.05, steps=2) for name in ("bim", "cw", "pgd")},
     "attack.apgd": labelled({"eps": "size", "steps": "count"}, eps=0.1, steps=2),
-    "cascade.worst_case": labelled({"eps": "rising", "seed": "from 0", "batch": "count", "precision": "choice"}, ("cascade",), eps=[0.1]),
+    "cascade.worst_case": labelled(
+        {"eps": "rising", "seed": "from 0", "batch": "count", "precision": "choice"}, ("cascade",), eps=[0.1]),
     "evaluate.correct": labelled({"batch": "count"}),
     "evaluate.finite": Row({"x": "images", "batch": "count"}, model=MODEL, x=X),
     "evaluate.robustness": labelled(

@@ -127,6 +127,7 @@ def test_what_hangs_on_a_close_check_is_undecided_where_networks_are_made_anew()
 def test_an_undecided_verdict_agrees_with_those_that_it_could_become(monkeypatch):
     numbers = object.__new__(Numbers)
     numbers.profile, numbers.here, numbers.edition, numbers.stated = "quick", VALUES.records, {}, VALUES.stated
+    numbers.alone = False
     near = {"kind": "paired", "path": "fig06:d", "margin": 2}
     for recorded, lines in (
         ("partly", []),

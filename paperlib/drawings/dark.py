@@ -45,7 +45,7 @@ def contrast(colour: object, other: object = PAPER) -> float:
 def readable(colour: object, least: float) -> tuple[float, ...]:
     """A colour that stands out from a dark page: a dark grey turns to ink, any other colour lighter as far as needed.
 
-    >>> contrast(readable("black", 4.5)) > 7, contrast(readable("#0072B2", 4.5)) >= 4.5
+    >>> contrast(readable("black", 4.5)) > 7, contrast(readable("navy", 4.5)) >= 4.5
     (True, True)
     """
     red, green, blue, alpha = to_rgba(colour)

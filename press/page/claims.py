@@ -282,7 +282,7 @@ def judged(numbers: Numbers) -> list[dict]:
         for name, (records, profile) in editions.items():
             if records:
                 found = judge(claim, Values(records, numbers.stated), profile)
-                verdicts[name] = {"verdict": found.verdict, "ours": found.ours, "possible": found.possible}
+                verdicts[name] = {"verdict": found.verdict, "ours": found.ours, "possible": sorted(found.possible)}
         rule = "; ".join(in_words(check, claim["show"]) for check in checks_of(claim, numbers.profile))
         paper = re.sub(r"\{([^}]+)\}", lambda m: numbers.paper(*m[1].split("/")), str(claim["paper"]))
         rows.append(claim | {"rule": rule, "paper": paper, "verdicts": verdicts, "leaves": _leaves(claim, numbers)})

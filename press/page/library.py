@@ -16,7 +16,7 @@ PARTS = (
     ("What is done", "press.run", "Trainings and measurements, each once."),
     ("What is timed", "press.bench", "The same work done here and by other libraries, in turns."),
     ("What is read", "press.page", "Numbers, words and pictures on pages."),
-    ("What is compared", "press.bench", "The same work done here and by other libraries."),
+    ("What is typed", "press", "The commands of ``python -m press``."),
 )
 
 
