@@ -11,7 +11,7 @@ from pathlib import Path
 from paperlib import sealed
 from paperlib.files import made, write_atomic
 from press.plan import settings, templates
-from press.plan.experiments import Artifact, build_dir
+from press.plan.experiments import Artifact
 from press.run import kernel
 from press.run.places import StepError, short_path, whole
 
@@ -53,7 +53,7 @@ def run_notebook(spec: Artifact, out: Path, log: Path, *, expected: float | None
     # what it would say of a notebook that fails is said in the sentence
     logging.getLogger("papermill").addHandler(logging.NullHandler())
     made(log.parent)
-    kernel.settle(build_dir(spec.profile) / "ipython")
+    kernel.settle(log.parents[1] / "ipython")
     template = templates.notebook_path(spec.notebook)
     run = partial(
         papermill.execute_notebook,
