@@ -18,6 +18,18 @@ from press.plan import experiments, settings
 from press.plan.experiments import build_dir
 from press.run import inventory, places
 
+# Jupyter Book, which ends with the process that waits for it: killed, that one could not end it
+BUILDER = """
+import os, threading, time
+parent = os.getppid()
+def watch():
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+threading.Thread(target=watch, daemon=True).start()
+from jupyter_book.cli.main import main
+main()
+"""
 # what the pages were made of, beside them
 MADE_OF = ".made_of"
 
@@ -126,7 +138,7 @@ def _source_digest(source: Path) -> str:
 
 def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:
     # not the console script: its first line cannot name an interpreter whose path has spaces
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source)]
+    command = [sys.executable, "-c", BUILDER, "build", str(source)]
     command += ["--path-output", str(output), "-W", "-n", "--keep-going"]
     environment = os.environ | {"PYTHONPATH": str(settings.ROOT), "NO_COLOR": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

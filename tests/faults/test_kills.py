@@ -98,7 +98,7 @@ def test_the_real_book_s_pages(book_project, chance, tell, number):
     # the builder alone: its child must not go on writing
     process.kill()
     process.wait()
-    until(lambda: not workers(book_project, "jupyter_book"), seconds=10)
+    until(lambda: not workers(book_project, "jupyter_book"), seconds=5)
     heard = book_project.run("site")
     page = book_project.build / "html" / "figures" / "fig01.html"
     found = "tracebacks" if heard[0] or "Traceback" in heard[1] else "healed" if "98.4" in page.read_text() else "wrong"
