@@ -4,6 +4,7 @@ What is not in a table, such as a role of the reader's own, is called by its key
 measured reads this module, so that a new label or colour is drawn and measures nothing again.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -89,12 +90,22 @@ STAGES = {
 
 def network(role: str) -> Name:
     """The row of a network by its method or role."""
-    return METHODS.get(role) or ROLES.get(role) or Name(role)
+    return METHODS.get(role) or ROLES.get(role) or Name(harmless(role))
 
 
 def data(name: str) -> DataName:
     """The row of a data set."""
-    return DATA.get(name) or DataName(name)
+    return DATA.get(name) or DataName(harmless(name))
+
+
+def harmless(name: str) -> str:
+    """A name that a reader gave, such as an archive's, as pages, tables and pictures may show it: markup, formulas and line
+    breaks lose what makes them such.
+
+    >>> harmless("my-set_2"), harmless("<b>x</b> $y$")
+    ('my-set_2', '(b)x(/b)  y ')
+    """
+    return re.sub(r"[^\w()/ .,;:!?=+-]", " ", name.translate({ord("<"): "(", ord(">"): ")"}))
 
 
 def label(table: Mapping[str, Name], key: str) -> str:

@@ -9,6 +9,7 @@ from paperlib.numbers import is_interval, leaf_at, leaves
 from press.page import dots
 from press.page.columns import OWN, line
 from press.page.labels import roles_of, words_of
+from press.page.template import plain
 from press.page.values import ABSENT, UNSTATED, Numbers
 from press.plan import templates
 from press.plan.experiments import Artifact
@@ -120,14 +121,17 @@ def provenance_cell(key: str, record: dict) -> str:
     data = record.get("data") or {}
     sets = [data, *data.get("others", [])] if data else []
     machine = record.get("environment", {}).get("machine", {})
-    models = [f"{role}: {m['name']} ({m['sha256'][:12]})" for role, m in record.get("models", {}).items()]
+    models = [
+        f"{plain(role)}: {plain(m['name'])} ({plain(m['sha256'][:12])})" for role, m in record.get("models", {}).items()
+    ]
     rows = {
         "Profile": record["profile"],
-        "Data": "<br>".join(f"{d['name']}, {d['n']} images, sha256 {d['sha256'][:12]}" for d in sets) or "none",
+        "Data": "<br>".join(f"{plain(d['name'])}, {plain(d['n'])} images, sha256 {plain(d['sha256'][:12])}" for d in sets)
+        or "none",
         "Models (sha256)": "<br>".join(models) or "none",
-        "Seeds": ", ".join(f"{name} {seed}" for name, seed in (record.get("seeds") or {}).items()) or "none",
+        "Seeds": ", ".join(f"{plain(name)} {plain(seed)}" for name, seed in (record.get("seeds") or {}).items()) or "none",
         "Commit": _commit(record.get("git_commit")),
-        "Machine": ", ".join(f"{name} {value}" for name, value in machine.items() if value is not None),
+        "Machine": ", ".join(plain(f"{name} {value}") for name, value in machine.items() if value is not None),
         "Started": record["started"],
         "Seconds": str(record["seconds"]),
     }

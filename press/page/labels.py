@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from paperlib.names import ATTACKS, DIRECTIONS, METHODS, ROLES, STAGES, labels
+from paperlib.names import ATTACKS, DIRECTIONS, METHODS, ROLES, STAGES, harmless, labels
 
 QUANTITIES = {
     "S": "S", "adaptive_minus_fixed": "adaptive minus fixed step", "adversarial": "adversarial plane",
@@ -92,4 +92,4 @@ def _part(key: str, above: str, roles: Mapping[str, str], unit: str) -> str:
         return f"{KNOWN[rest]}, {kind}"
     if kind in METHODS and rest.isdigit():
         return f"{KNOWN[kind]}, seed {rest}"
-    return KNOWN.get(key, key)
+    return KNOWN.get(key) or harmless(key)

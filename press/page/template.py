@@ -1,5 +1,7 @@
 """Jinja, strict: what is named must be known."""
 
+import re
+
 import jinja2
 
 from paperlib.refusal import Refusal
@@ -21,3 +23,8 @@ def filled(text: str, names: dict[str, object], where: str) -> str:
         raise BookError(f"{where}, line {error.lineno}: {error.message}") from error
     except (jinja2.UndefinedError, jinja2.TemplateNotFound, Refusal) as error:
         raise BookError(f"{where}: {error}") from error
+
+
+def plain(text: object) -> str:
+    """What a page did not write itself, such as the name of a data set, as Markdown and HTML show it."""
+    return re.sub(r"[^\w\s.,/=()+-]", lambda found: f"&#{ord(found[0])};", " ".join(str(text).split()))

@@ -1,9 +1,7 @@
 """A whole profile checked before anything runs."""
 
-import re
-
 from press.plan import settings
-from press.plan.experiments import DERIVED, artifact, column, keys, load, profiles, recipe, words_path
+from press.plan.experiments import artifact, column, keys, load, profiles, recipe, words_path
 from press.plan.searches import described
 from press.plan.settings import ExperimentError, mapping
 
@@ -11,8 +9,6 @@ from press.plan.settings import ExperimentError, mapping
 def check(profile: str) -> None:
     """Checks everything of a profile before anything runs; raises ExperimentError with the first fault."""
     for name in load()["recipes"][profile] or {} if profile in profiles() else []:
-        if DERIVED in name or not re.fullmatch(r"[\w.+-]+", name):
-            raise ExperimentError(f"model name {name!r} is not allowed; use letters, digits, '.', '+', and single '-'")
         recipe(profile, name)
     for key in keys(profile):
         spec = artifact(profile, key)

@@ -22,6 +22,8 @@ from press.plan.settings import ExperimentError, choice, fields_of, listed, mapp
 from press.plan.templates import PIPELINE_PARAMETERS, check_parameters, notebook_parameters
 
 DERIVED = "--"
+# of a derived name, in bytes: file systems take 255, with endings
+LONGEST = 180
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,18 @@ def _load(path: Path, _modified: int) -> dict[str, dict]:
     for key, entry in content["artifacts"].items():
         where = f"artifact {key} of experiments.yml"
         fields_of(entry, required=("notebook", "place", "title"), allowed=columns, where=where)
+    for what, given in (("artifact", content["artifacts"]), *(("model", each) for each in content["recipes"].values())):
+        _check_names(what, given)
     return content
+
+
+def _check_names(what: str, given: object) -> None:
+    """Names of files and of pages: ExperimentError for what could be a path or markup, or is too long."""
+    for name in given if isinstance(given, dict) else ():
+        plain = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+.-]*", name) and DERIVED not in name
+        if not plain or ".." in name or len(name) > 60:
+            allowed = "use up to 60 letters, digits, '_', '.', '+', and single '-'"
+            raise ExperimentError(f"{what} name {name!r} is not allowed; {allowed}")
 
 
 def profiles() -> list[str]:
@@ -189,11 +202,23 @@ def recipe_settings(profile: str, name: str) -> dict[str, object]:
     A derived name such as ``digits-ours--c=0.1,p=2`` is the recipe of ``digits-ours`` with those fields replaced.
     """
     check_profile(profile)
-    base, _, suffix = name.partition(DERIVED)
+    base, derived, suffix = name.partition(DERIVED)
     recipes = load()["recipes"][profile] or {}
     choice(f"model of profile {profile}", base, list(recipes))
     fields = mapping(recipes[base], f"model {base} ({profile})")
-    return fields | _worded(_changes(suffix), fields)
+    changes = _worded(_changes(suffix), fields)
+    if derived:
+        _check_derived(name, derived_name(base, changes))
+    return fields | changes
+
+
+def _check_derived(name: str, own: str) -> None:
+    """A derived name is that of a file: ExperimentError unless it is the one way to write it, and no path."""
+    if name != own:
+        raise ExperimentError(f"model {name!r} is written {own!r}; allowed is one name for one recipe")
+    length = len(name.encode())
+    if length > LONGEST:
+        raise ExperimentError(f"model {name!r} has {length} letters; allowed are {LONGEST}, for files are called so")
 
 
 def _changes(suffix: str) -> dict[str, object]:
