@@ -1,5 +1,5 @@
 # Artifacts of experiments.yml -> trained models -> executed notebooks -> book.
-# `make book` runs this; on a cluster: snakemake --executor slurm --jobs 20 --config profile=paper
+# `make book` runs this; on a Slurm cluster: snakemake --profile slurm --config profile=paper
 # Outputs are stamps: Snakemake deletes the outputs of an interrupted job, and a finished model must survive that.
 import os
 import shlex

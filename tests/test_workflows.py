@@ -59,3 +59,15 @@ def test_commands_of_the_press_in_workflows_exist():
             with pytest.raises(SystemExit) as end:
                 parser().parse_args([command, "--help"])
             assert end.value.code == 0
+
+
+def test_every_rule_tells_slurm_what_it_needs_and_a_lost_job_comes_back():
+    profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text(encoding="utf-8"))
+    assert (profile["executor"], profile["slurm-requeue"]) == ("slurm", True) and profile["retries"] >= 1
+    _, *rules = re.split(r"(?m)^rule (?!all:)", (ROOT / "Snakefile").read_text(encoding="utf-8"))
+    assert len(rules) == 4
+    for rule in rules:
+        assert {"mem_mb", "runtime"} <= set(re.findall(r"^        (\w+)=", rule, flags=re.MULTILINE)), rule
+    command = "-m snakemake --profile slurm --config profile=paper\n"
+    for path in ("README.md", "book/reproduce.md"):
+        assert command in (ROOT / path).read_text(encoding="utf-8")
