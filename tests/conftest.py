@@ -24,7 +24,7 @@ os.environ["PYTHONPATH"] = str(HERE)
 # the real modules of the tiny project, and those that make its pages
 KEPT = (
     "Snakefile", "press/__init__.py", "press/__main__.py", "press/commands.py",
-    *(f"press/page/{name}.py" for name in ("__init__", "cells", "changes", "columns", "compare", "drawn", "findings")),
+    *(f"press/page/{name}.py" for name in ("__init__", "changes", "compare", "drawn", "findings")),
     *(f"press/page/{name}" for name in ("compare.html", "manifest.py", "values.py", "verify.py")),
     *(f"press/plan/{name}.py" for name in ("__init__", "check", "experiments", "ranges", "searches", "settings")),
     "press/plan/templates.py",
@@ -40,6 +40,8 @@ PAGES = tuple(
         "amended",
         "answers",
         "benchmark",
+        "cells",
+        "columns",
         "dots",
         "faults",
         "figures",

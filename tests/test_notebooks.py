@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from paperlib import evaluate
-from press.page import cells as page_cells
 from press.plan import experiments, templates
 from press.plan.settings import ROOT
 from press.run import zoo
@@ -127,7 +126,7 @@ def test_smoke_networks_are_right_on_many_images_whatever_the_machine(name):
 
 
 def test_every_parameter_says_what_it_means(notebook):
-    comments = page_cells.parameter_comments(templates.parameters_source(notebook.stem))
+    comments = templates.parameter_comments(templates.parameters_source(notebook.stem))
     own = list(templates.notebook_parameters(notebook.stem))[len(templates.PIPELINE_PARAMETERS) :]
     assert own and [name for name in own if not comments.get(name)] == []
 

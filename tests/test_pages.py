@@ -13,7 +13,7 @@ from press.page import cells as page_cells
 from press.page import drawn, figures, labels, manifest, pictures, site, values
 from press.page.columns import Columns
 from press.page.words import Words
-from press.plan import experiments, settings
+from press.plan import experiments, settings, templates
 from press.run import inventory
 
 INTERVAL = {"mean": 98.4, "low": 97.91, "high": 98.8, "n": 450}
@@ -69,7 +69,7 @@ def test_a_table_s_last_column_is_this_run_s_and_goes_where_there_is_none(alone,
 
 def test_parameter_comments_are_the_ones_behind_an_assignment():
     source = "# above\nimage = 0  # which image\neps = [1,\n  2]  # sizes\nplain = 1\n"
-    assert page_cells.parameter_comments(source) == {"image": "which image", "eps": "sizes"}
+    assert templates.parameter_comments(source) == {"image": "which image", "eps": "sizes"}
 
 
 def test_the_table_of_contents_loses_missing_figures_and_what_is_left_empty(tmp_path):

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import tokenize
 
 from paperlib.numbers import is_interval, leaf_at, leaves
 from press.page import dots
@@ -81,7 +80,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def again_cell(spec: Artifact) -> str:
     """The command that makes this figure again, and the parameters worth changing."""
     command = f"make figure FIG={spec.key}" + ("" if spec.profile == "quick" else f" PROFILE={spec.profile}")
-    comments = parameter_comments(templates.parameters_source(spec.notebook))
+    comments = templates.parameter_comments(templates.parameters_source(spec.notebook))
     values = templates.notebook_parameters(spec.notebook) | spec.parameters
     own = [name for name in values if name not in templates.PIPELINE_PARAMETERS]
     # those of the figure itself first; long ones would hide the command
@@ -97,19 +96,6 @@ def again_cell(spec: Artifact) -> str:
         "such as `c`, is a parameter too: those models are then trained anew.\n\n"
         f":::{{dropdown}} The parameters of this figure\n{rendered}:::\n::::\n"
     )
-
-
-def parameter_comments(source: str) -> dict[str, str]:
-    """The comment behind each assignment of a parameters cell, by parameter."""
-    comments, name = {}, None
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.NAME and token.start[1] == 0:
-            name = token.string
-        elif token.type == tokenize.COMMENT and token.start[1] > 0 and name:
-            comments[name] = token.string.lstrip("# ")
-        elif token.type == tokenize.COMMENT:
-            name = None
-    return comments
 
 
 def _flow(value: object) -> str:

@@ -12,7 +12,6 @@ from paperlib.files import write_atomic
 from paperlib.numbers import formatted
 from paperlib.refusal import Refusal
 from press.page import changes, drawn, findings
-from press.page.cells import parameter_comments
 from press.plan import settings, templates
 from press.plan.experiments import Artifact, build_dir
 
@@ -112,7 +111,7 @@ def page(
         title=f"{spec.place}: {spec.title}", versions=[new, *others], missing=missing, rows=rows, files=files,
         command=command(spec, overrides), answer=answer(rows, others), settings=differing([new, *others]),
         shown=list(zip_longest(*(version.shown for version in (new, *others)))),
-        meanings=parameter_comments(templates.parameters_source(spec.notebook)),
+        meanings=templates.parameter_comments(templates.parameters_source(spec.notebook)),
     )  # fmt: skip
 
 

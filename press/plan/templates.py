@@ -1,7 +1,9 @@
 """The notebooks and their parameters."""
 
 import ast
+import io
 import json
+import tokenize
 from pathlib import Path
 
 from paperlib.fingerprint import parsed
@@ -58,3 +60,16 @@ def parameters_source(notebook: str) -> str:
         if "parameters" in cell["metadata"].get("tags", []):
             return "".join(cell["source"])
     raise ExperimentError(f"notebooks/{notebook}.ipynb has no cell tagged parameters")
+
+
+def parameter_comments(source: str) -> dict[str, str]:
+    """The comment behind each assignment of a parameters cell, by parameter."""
+    comments, name = {}, None
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.NAME and token.start[1] == 0:
+            name = token.string
+        elif token.type == tokenize.COMMENT and token.start[1] > 0 and name:
+            comments[name] = token.string.lstrip("# ")
+        elif token.type == tokenize.COMMENT:
+            name = None
+    return comments
