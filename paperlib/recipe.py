@@ -129,13 +129,15 @@ class Recipe:
     @classmethod
     def of(cls, settings: dict) -> "Recipe":
         """From a mapping such as a card's or a YAML file's; ValueError names an unknown or missing field."""
+        reject(not isinstance(settings, dict), f"recipe is {settings!r}; allowed is a mapping of its fields")
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(settings) - known)
         reject(bool(unknown), f"recipe field {', '.join(unknown)} is unknown; allowed are {', '.join(sorted(known))}")
         try:
             return cls(**settings)
         except TypeError as error:
-            raise InputError(f"recipe is incomplete: {error}") from error
+            # what Python says of a call, without the call
+            raise InputError(f"recipe is incomplete: it lacks {str(error).rpartition(': ')[2]}") from error
 
     def to_dict(self) -> dict:
         """The fields as plain values."""

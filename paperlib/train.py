@@ -27,6 +27,9 @@ from paperlib.recipe import Recipe
 from paperlib.refusal import check_count, is_number, reject
 from paperlib.state import evaluating
 
+# what a state must hold to be gone on from
+STATE = ("recipe", "data", "epoch", "curve", "model", "optimizer", "schedule")
+
 
 def untrained(recipe: Recipe, dataset: Dataset) -> nn.Module:
     """The recipe's network with its initial weights; the caller's global random state is left as it was."""
@@ -293,4 +296,11 @@ def save_state(state: dict, path: Path) -> None:
 
 def load_state(path: Path, *, device: str = "cpu") -> dict:
     """What ``save_state`` wrote. Raises DamagedError, naming the file, for anything else."""
-    return torch.load(io.BytesIO(sealed.read(path)), map_location=device, weights_only=True)
+    content = sealed.read(path)
+    try:
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except Exception as error:  # torch's reader raises whatever it stumbles over
+        raise sealed.DamagedError(f"{path} is not what belongs there: it is no state of a training") from error
+    if not (isinstance(state, dict) and set(STATE) <= set(state)):
+        raise sealed.DamagedError(f"{path} is not what belongs there: it lacks {', '.join(STATE)} of a training")
+    return state

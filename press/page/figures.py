@@ -112,7 +112,7 @@ def published_parts(spec: Artifact, numbers: Numbers, folder: Path) -> list[str]
 def noted(notebook: str, numbers: Numbers) -> str:
     """The note of ``book/notes.yml`` on the pages of a notebook; empty where there is none."""
     path = settings.ROOT / "book" / "notes.yml"
-    text = (settings.read_yaml(path) or {}).get(notebook) if path.is_file() else None
+    text = settings.read_mapping(path).get(notebook) if path.is_file() else None
     if text is None:
         return ""
     # links as seen from the folder of the figures

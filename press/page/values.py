@@ -28,7 +28,7 @@ class Numbers:
         here = findings.edition_dir() if alone else build_dir(profile)
         self.results = here / "results"
         self.here = _values(self.results, experiments.keys(profile))
-        self.stated = text_keys(settings.read_yaml(settings.ROOT / "book" / "paper_numbers.yml") or {})
+        self.stated = text_keys(settings.read_mapping(settings.ROOT / "book" / "paper_numbers.yml"))
         self.folder = findings.edition_dir()
 
     def value(self, artifact: str, *keys: str) -> str:

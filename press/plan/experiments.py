@@ -18,7 +18,17 @@ from paperlib.fingerprint import digest
 from paperlib.recipe import Recipe
 from paperlib.refusal import Refusal
 from press.plan import ranges, settings
-from press.plan.settings import ExperimentError, choice, fields_of, listed, mapping, parse_overrides, read_yaml, text_keys
+from press.plan.settings import (
+    ExperimentError,
+    choice,
+    fields_of,
+    listed,
+    mapping,
+    parse_overrides,
+    read_mapping,
+    read_yaml,
+    text_keys,
+)
 from press.plan.templates import PIPELINE_PARAMETERS, check_parameters, notebook_parameters
 
 DERIVED = "--"
@@ -74,9 +84,14 @@ def _load(path: Path, _modified: int) -> dict[str, dict]:
         if section not in ("recipes", "columns", "searches", "artifacts") and not str(section).startswith("x-"):
             allowed = "recipes, columns, searches, artifacts, x-..."
             raise ExperimentError(f"experiments.yml has a section {section!r}; allowed are {allowed}")
+    for profile, recipes in content["recipes"].items():
+        if not isinstance(profile, str):
+            raise ExperimentError(f"profile {profile!r} of experiments.yml is no word; allowed are words such as quick")
+        mapping(recipes, f"profile {profile} of experiments.yml")
+    mapping(content.get("searches"), "the section searches of experiments.yml")
     columns = list(content["recipes"])
     for profile, column in mapping(content.get("columns"), "the section columns of experiments.yml").items():
-        if not {profile, column} <= set(columns):
+        if profile not in columns or column not in columns:
             raise ExperimentError(f"columns of experiments.yml has {profile}: {column}; allowed are {', '.join(columns)}")
     for key, entry in content["artifacts"].items():
         where = f"artifact {key} of experiments.yml"
@@ -156,7 +171,7 @@ def paper_place(key: str) -> str:
 def stated(key: str) -> dict:
     """The paper's numbers for an artifact, from ``book/paper_numbers.yml``; empty where it gives none."""
     path = settings.ROOT / "book" / "paper_numbers.yml"
-    return text_keys((read_yaml(path) or {}).get(key) or {}) if path.is_file() else {}
+    return text_keys(read_mapping(path).get(key) or {}) if path.is_file() else {}
 
 
 def words_path(key: str) -> Path:
@@ -202,6 +217,8 @@ def recipe_settings(profile: str, name: str) -> dict[str, object]:
     A derived name such as ``digits-ours--c=0.1,p=2`` is the recipe of ``digits-ours`` with those fields replaced.
     """
     check_profile(profile)
+    if not isinstance(name, str):
+        raise ExperimentError(f"model {name!r} is no word; allowed are names of models")
     base, derived, suffix = name.partition(DERIVED)
     recipes = load()["recipes"][profile] or {}
     choice(f"model of profile {profile}", base, list(recipes))

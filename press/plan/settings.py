@@ -87,9 +87,21 @@ def read_yaml(path: Path) -> object:
     try:
         with path.open(encoding="utf-8") as stream:
             return yaml.load(stream, Loader=_loader())
+    except ExperimentError:
+        raise
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ExperimentError(f"{_place(mark)}: {error.problem or error.context}") from error
+    except UnicodeDecodeError as error:
+        raise ExperimentError(f"{path.name} is no text in UTF-8 ({error.reason} at byte {error.start})") from error
+    # a control character; a list as a key; brackets without an end
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise ExperimentError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def read_mapping(path: Path) -> dict:
+    """A YAML file that holds names with their contents, an empty one for nothing; ExperimentError for another."""
+    return mapping(read_yaml(path), path.name)
 
 
 def parse_value(name: str, text: str) -> object:
@@ -100,7 +112,7 @@ def parse_value(name: str, text: str) -> object:
         value = yaml.load(text, Loader=_loader())
     except ExperimentError:
         raise
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ExperimentError(f"parameter {name} is {text!r}; allowed is {PLAIN}") from error
     if not is_plain(value):
         raise ExperimentError(f"parameter {name} is {text!r}; allowed is {PLAIN}")
