@@ -21,7 +21,7 @@ if workflow.is_main_process:
     whole.forget(PROFILE)
 
 # the trainings are small: two side by side on one core each are faster than one on two
-THREADS = 1
+THREADS = places.THREADS
 GPU = 1 if PROFILE == "gpu" else 0
 
 

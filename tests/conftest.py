@@ -298,7 +298,7 @@ class Project:
         # the pipeline asks torch for an accelerator; importing the real one would cost seconds a step
         (root / "torch.py").write_text(
             "class cuda:\n    @staticmethod\n    def is_available():\n        return False\n\n"
-            "def get_num_threads():\n    return 1\n"
+            "def get_num_threads():\n    return 1\n\ndef set_num_threads(count):\n    pass\n"
         )
         (root / "experiments.yml").write_text(EXPERIMENTS)
         (root / "_config.yml").write_text(CONFIG)

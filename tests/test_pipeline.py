@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from conftest import DRAW, HERE, Project, epochs, notebook, until
 from toys import toy_recipe, write_archive
 
@@ -163,6 +164,24 @@ def test_steps_find_absolute_folders_and_huge_pages_unless_the_user_said_otherwi
     monkeypatch.delenv("GLIBC_TUNABLES")
     places.settle_environment()
     assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
+
+
+@pytest.mark.parametrize(("said", "threads"), [(None, 1), ("2", 2), ("2,1", 2), ("0", 1), ("many", 1)])
+def test_steps_have_a_fixed_number_of_threads_and_the_card_says_it(real, monkeypatch, said, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    # as in a notebook, where torch was loaded before
+    torch.set_num_threads(2)
+    try:
+        training.train("net", "quick")
+        assert torch.get_num_threads() == threads
+        assert sealed.read_json(real.with_suffix(".json"))["machine"]["threads"] == threads
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        places.settle_environment()
+        assert os.environ["OMP_NUM_THREADS"] == "1"
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_a_home_that_cannot_be_written_in_is_replaced_and_another_is_kept(monkeypatch, tmp_path):

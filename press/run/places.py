@@ -13,6 +13,9 @@ from paperlib.sealed import DamagedError
 from press.plan import settings
 from press.plan.experiments import build_dir
 
+# of every step: small networks are no faster with more, and the same weights come out wherever they are trained
+THREADS = 1
+
 
 class StepError(Refusal):
     """A step that failed; one sentence that names the step and where to read on."""
@@ -75,8 +78,19 @@ def settle_environment() -> None:
         if os.environ.get(name):
             os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
     _settle_home()
+    # before torch is loaded, which takes as many threads as there are cores: another number of them is another rounding, and
+    # other weights from the first epoch on
+    os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
     # glibc reads this when a process starts; training on a processor is a tenth to a quarter quicker, others ignore it
     os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+
+
+def settle_threads() -> None:
+    """As many threads as ``OMP_NUM_THREADS`` says, one without it, also where torch was loaded before, as in a notebook."""
+    import torch
+
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    torch.set_num_threads(int(said) if said.isdecimal() and int(said) else THREADS)
 
 
 def _settle_home() -> None:

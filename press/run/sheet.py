@@ -79,6 +79,8 @@ def _measure(spec: experiments.Artifact, folder: Path, made_of: str) -> None:
 
     from press.run import record, zoo
 
+    places.settle_threads()
+
     module = importlib.import_module(f"paperlib.measures.{spec.notebook}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     run = record.Run(spec.key, profile=spec.profile, parameters=spec.parameters, out=str(folder))

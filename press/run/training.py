@@ -11,7 +11,7 @@ from paperlib.fingerprint import code_digest, digest, module_paths
 from press.plan import experiments, settings
 from press.plan.experiments import build_dir
 from press.run.checkpoints import is_finished, path_of, retire
-from press.run.places import StepError, lock, say, whole
+from press.run.places import StepError, lock, say, settle_threads, whole
 
 
 def data(name: str, profile: str) -> dict[str, object]:
@@ -81,6 +81,7 @@ def train(
     there, and what ``zoo.get`` raises.
     """
     experiments.recipe(profile, name)
+    settle_threads()
     device = _device(device)
     from press.run import zoo
 
