@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import os
 import re
 from collections.abc import Callable
 from functools import lru_cache, partial
