@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
+from paperlib.refusal import InputError
+
 __all__ = ["ConstantStatistics"]
 
 
 class ConstantStatistics(TorchFunctionMode):
-    """Within it every ``torch.nn.functional.batch_norm`` in train mode can be differentiated twice. Inside ``by_images`` its
+    """Within it every ``batch_norm`` of torch in train mode can be differentiated twice. Inside ``by_images`` its
     statistics are constants to a backward pass, elsewhere they are functions of what they were taken of."""
 
     def __init__(self):
@@ -36,12 +38,24 @@ class ConstantStatistics(TorchFunctionMode):
             self.constant = False
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        return (self._batch_norm if func is F.batch_norm else func)(*args, **(kwargs or {}))
+        own = {F.batch_norm: self._batch_norm, torch.batch_norm: self._of_torch}
+        return own.get(func, func)(*args, **(kwargs or {}))
 
-    def _batch_norm(self, h, mean, variance, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    def _batch_norm(self, input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
         if not training:
-            return F.batch_norm(h, mean, variance, weight, bias, False, momentum, eps)
-        return Normalised.apply(h, weight, bias, mean, variance, momentum, eps, self)[0]
+            return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+        if input.numel() == input.shape[1]:
+            raise InputError(
+                f"a batch of shape {tuple(input.shape)} came to BatchNorm; allowed is more than one value a channel"
+            )
+        # torch knows no gradient of one without the other
+        scale = torch.ones_like(bias) if weight is None and bias is not None else weight
+        shift = torch.zeros_like(weight) if bias is None and weight is not None else bias
+        return Normalised.apply(input, scale, shift, running_mean, running_var, momentum, eps, self)[0]
+
+    def _of_torch(self, input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled):
+        """``torch.batch_norm``, which has its arguments in another order."""
+        return self._batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
 class Normalised(torch.autograd.Function):

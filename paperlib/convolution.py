@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
-Pair = tuple[int, int]
+# a number a side, or one for both
+Pair = tuple[int, ...]
 
 
 __all__ = ["FastDoubleBackward", "conv2d", "max_pool2d", "relu"]
@@ -28,19 +29,19 @@ class FastDoubleBackward(TorchFunctionMode):
 
 
 def conv2d(
-    input: Float[Tensor, "n c h w"],
+    input: Float[Tensor, "*n c h w"],
     weight: Float[Tensor, "d e k l"],
     bias: Float[Tensor, "d"] | None = None,
     stride: int | Pair = 1,
     padding: int | Pair | str = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
-) -> Float[Tensor, "n d p q"]:
+) -> Float[Tensor, "*n d p q"]:
     """``torch.conv2d``, its arguments, results, errors and autocast; only the second derivative is computed another way.
 
-    Padding given by name is left to torch.
+    Padding given by name, and an image without a batch, are left to torch.
     """
-    if isinstance(padding, str):
+    if isinstance(padding, str) or input.ndim != 4:
         return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
     if torch.is_autocast_enabled(input.device.type):
         dtype = torch.get_autocast_dtype(input.device.type)
@@ -90,14 +91,16 @@ class Rectifier(torch.autograd.Function):
     """ReLU; differentiable twice. Torch's own adds a second derivative that is zero everywhere."""
 
     @staticmethod
-    def forward(ctx, x):
-        out = x.clamp_min(0)
+    def forward(ctx, x, inplace):
+        out = x.clamp_min_(0) if inplace else x.clamp_min(0)
+        if inplace:
+            ctx.mark_dirty(x)
         ctx.save_for_backward(out)
         return out
 
     @staticmethod
     def backward(ctx, grad):
-        return Passed.apply(grad, ctx.saved_tensors[0].detach())
+        return Passed.apply(grad, ctx.saved_tensors[0].detach()), None
 
 
 class Passed(torch.autograd.Function):
@@ -114,18 +117,18 @@ class Passed(torch.autograd.Function):
         return torch.ops.aten.threshold_backward(cotangent, ctx.saved_tensors[0], 0), None
 
 
-def relu(x: Float[Tensor, "..."], inplace: bool = False) -> Float[Tensor, "..."]:
-    """``torch.relu``; never in place."""
-    return Rectifier.apply(x)
+def relu(input: Float[Tensor, "..."], inplace: bool = False) -> Float[Tensor, "..."]:
+    """``torch.relu``; in place where that is asked for, since what else reads the input then reads the output."""
+    return Rectifier.apply(input, inplace)
 
 
-def max_pool2d(x: Float[Tensor, "n c h w"], kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
+def max_pool2d(input: Float[Tensor, "*n c h w"], kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
                return_indices=False):  # fmt: skip
     """``torch.max_pool2d``; with indices it is left to torch."""
-    if return_indices or x.ndim != 4:
-        return F.max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    if return_indices or input.ndim != 4:
+        return F.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
     kernel = _pair(kernel_size)
-    return Pooled.apply(x, kernel, _pair(stride) if stride else kernel, _pair(padding), _pair(dilation), ceil_mode)
+    return Pooled.apply(input, kernel, _pair(stride) if stride else kernel, _pair(padding), _pair(dilation), ceil_mode)
 
 
 class Pooled(torch.autograd.Function):
@@ -192,4 +195,4 @@ def _asked_for(ctx, which: int) -> bool:
 
 
 def _pair(value: int | Pair) -> Pair:
-    return (value, value) if isinstance(value, int) else tuple(value)
+    return (value, value) if isinstance(value, int) else tuple(value) * (2 // len(value))

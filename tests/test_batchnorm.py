@@ -1,6 +1,7 @@
 """BatchNorm for double backpropagation: torch's own values, statistics and gradients, and a penalty in two passes."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from paperlib.batchnorm import ConstantStatistics
 from paperlib.losses import penalised, penalty
 from paperlib.model import build
 from paperlib.objective import cross_entropy, decision
+from paperlib.refusal import Refusal
 from paperlib.state import evaluating, input_gradient
 
 Y = torch.tensor([0, 1, 2, 3, 0])
@@ -103,3 +105,43 @@ def test_in_eval_mode_and_outside_the_block_batchnorm_is_torchs():
         assert "Normalised" in type(layer(h).grad_fn).__name__
         assert "Normalised" not in type(layer.eval()(h).grad_fn).__name__
     assert "Normalised" not in type(layer.train()(h).grad_fn).__name__
+
+
+CALLS = {
+    "no weight": lambda h, w, b: nn.functional.batch_norm(h, None, None, None, b, True),
+    "no bias": lambda h, w, b: nn.functional.batch_norm(h, None, None, w, None, True),
+    "by keyword": lambda h, w, b: nn.functional.batch_norm(
+        input=h, running_mean=None, running_var=None, weight=w, bias=b, training=True
+    ),
+    "torch's": lambda h, w, b: torch.batch_norm(h, w, b, None, None, True, 0.1, 1e-5, False),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_however_it_is_called_the_values_and_gradients_are_torchs(name):
+    h, w, b = (torch.randn(shape, generator=seeded(), dtype=torch.float64, requires_grad=True)
+               for shape in ((4, 3, 5, 5), (3,), (3,)))  # fmt: skip
+    found, way = [], ConstantStatistics()
+    for block in (way, nullcontext()):
+        with block:
+            out = CALLS[name](h, w, b)
+        found.append((out, *torch.autograd.grad(out.pow(3).sum(), [h, w, b], allow_unused=True, materialize_grads=True)))
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other)
+    with way:
+        out = CALLS[name](h, w, b)
+    with way.by_images():
+        (alone,) = torch.autograd.grad(out[0].pow(3).sum(), h, create_graph=True)
+    assert alone[1:].abs().max() == 0
+
+
+def test_one_value_a_channel_is_refused_as_torch_does_and_leaves_the_statistics():
+    layer, h = nn.BatchNorm1d(3), torch.ones(1, 3)
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        layer(h)
+    with (
+        ConstantStatistics(),
+        pytest.raises(Refusal, match=r"^a batch of shape \(1, 3\) came to BatchNorm; allowed is more "),
+    ):
+        layer(h)
+    assert torch.equal(layer.running_var, torch.ones(3))

@@ -93,3 +93,28 @@ def test_pooling_with_indices_is_left_to_torch():
     with FastDoubleBackward():
         out, index = nn.MaxPool2d(2, return_indices=True)(x)
     assert torch.equal(index, nn.MaxPool2d(2, return_indices=True)(x)[1]) and torch.equal(out, nn.MaxPool2d(2)(x))
+
+
+CALLS = {
+    "relu in place, and what it overwrote": lambda h: nn.functional.relu(h, inplace=True) + h,
+    "relu in place, thrown away": lambda h: (nn.functional.relu(h, True), h)[1],
+    "relu by keyword": lambda h: torch.relu(input=h),
+    "pooling by keyword": lambda h: torch.max_pool2d(input=h, kernel_size=2),
+    "convolution by keyword": lambda h: torch.conv2d(input=h, weight=torch.ones(2, 3, 2, 2).to(h)),
+    "convolution of single images": lambda h: torch.stack([torch.conv2d(z, torch.ones(2, 3, 2, 2).to(h)) for z in h]),
+    "pooling of single images": lambda h: torch.stack([torch.max_pool2d(z, 2) for z in h]),
+    "a step of one number": lambda h: torch.conv2d(h, torch.ones(2, 3, 2, 2).to(h), None, (2,), (1,)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_however_a_function_is_called_it_is_torchs(name):
+    x, found = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.double), []
+    for block in (FastDoubleBackward(), nullcontext()):
+        at = x.clone().requires_grad_()
+        with block:
+            out = CALLS[name](at.pow(3))
+        (slope,) = torch.autograd.grad(out.pow(2).sum(), at, create_graph=True)
+        found.append((out, slope, *torch.autograd.grad(slope.pow(2).sum(), at)))
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-12)
