@@ -46,7 +46,7 @@ class ConstantStatistics(TorchFunctionMode):
             return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
         if input.numel() == input.shape[1]:
             raise InputError(
-                f"a batch of shape {tuple(input.shape)} came to BatchNorm; allowed is more than one value a channel"
+                f"BatchNorm met a batch of shape {tuple(input.shape)}; allowed is more than one value a channel"
             )
         # torch knows no gradient of one without the other
         scale = torch.ones_like(bias) if weight is None and bias is not None else weight

@@ -28,13 +28,19 @@ class Carried(Tensor):
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        name = getattr(func, "__name__", str(func))
         with torch._C.DisableTorchFunctionSubclass():
-            if func in LOOKS or getattr(func, "__name__", "") == "__get__":
-                return func(*map(_plain, args), **kwargs)
+            if func in LOOKS or name == "__get__":
+                seen = func(*map(_plain, args), **kwargs)
+                if isinstance(seen, Tensor):
+                    raise UnknownMapError("a tensor among the attributes of a value, such as its transpose")
+                return seen
+            if any(isinstance(part, Carried) for part in kwargs.values()):
+                raise UnknownMapError(f"{name} with a value of the network by keyword")
             for maps, rule in RULES:
                 if func in maps:
                     return rule(func, args, kwargs)
-        raise UnknownMapError(f"{getattr(func, '__name__', func)} is not known to be affine, a maximum or an activation")
+        raise UnknownMapError(f"{name} is not known to be affine, a maximum or an activation")
 
 
 class Layers:
@@ -137,6 +143,8 @@ def _sum(func, args, kwargs):
 
 def _scaled(func, args, kwargs):
     """A product with a constant, or a quotient by one."""
+    if kwargs:
+        raise UnknownMapError("a rounded quotient")
     if func in PRODUCTS and isinstance(args[1], Carried):
         args = args[::-1]
     h = _carried(args)
@@ -156,7 +164,10 @@ def _maximum(func, args, kwargs):
 
 def _normalised(func, args, kwargs):
     """BatchNorm with frozen statistics."""
-    given = dict(zip(("input", "running_mean", "running_var", "weight", "bias", "training"), args, strict=False)) | kwargs
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    if func is torch.batch_norm:
+        names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
+    given = dict(zip(names, args, strict=False)) | kwargs
     h = _carried(args)
     if given.get("training"):
         raise UnknownMapError("BatchNorm in train mode")
@@ -175,7 +186,9 @@ def _activation(func, args, kwargs):
 
 def _same(func, args, kwargs):
     """Nothing, as dropout does in eval mode."""
-    if kwargs.get("training", len(args) > 2 and args[2]):
+    named = [kwargs[name] for name in ("training", "train") if name in kwargs]
+    # torch.nn.functional's drops unless it is told not to
+    if (named or [args[2] if len(args) > 2 else True])[0]:
         raise UnknownMapError("dropout in train mode")
     return args[0]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from paperlib import tangents
 from paperlib.objective import cross_entropy, decision, margins
-from paperlib.refusal import check_count, check_number, check_positive, check_share, check_size, is_integer, reject
+from paperlib.refusal import check_count, check_number, check_positive, check_share, check_size, reject
 from paperlib.state import check_batch, check_finite, check_image, check_images, check_like, evaluating, input_gradient
 
 # points of a slice to either side in which a kink is looked for
@@ -49,14 +49,14 @@ def hessian(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Float[Tensor,
 
     Zero (not an error) where S has no second derivative to automatic differentiation, as on a ReLU or linear network.
     """
-    _check_image(x, y)
+    check_image(x, y)
     H = tangents.hessian(model, x, y)
     return hessian_by_rows(model, x, y) if H is None else H
 
 
 def hessian_by_rows(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Float[Tensor, "d d"]:
     """``hessian`` of any network that can be differentiated twice."""
-    _check_image(x, y)
+    check_image(x, y)
     d, parts = x.numel(), []
     with evaluating(model), torch.enable_grad():
         for index in torch.arange(d, device=x.device).split(ROWS):
@@ -72,13 +72,6 @@ def hessian_by_rows(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Float
             parts.append(row.detach().flatten(1))
     H = torch.cat(parts)
     return (H + H.T) / 2
-
-
-def _check_image(x: Tensor, y: int) -> None:
-    """One image and its label."""
-    reject(not is_integer(y), f"y is {y!r}; allowed is a label 0..K-1")
-    check_image(x)
-    check_batch(x[None], torch.tensor([y]))
 
 
 def spectrum(H: Float[Tensor, "d d"]) -> Float[Tensor, "d"]:
@@ -266,7 +259,7 @@ def slice_derivatives(
     model: Callable, x: Float[Tensor, "c h w"], y: int, v: Float[Tensor, "c h w"], t: Float[Tensor, "k"]
 ) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"], Float[Tensor, "k"]]:
     """S, dS/dt and d2S/dt2 of the slice t -> S(x + t v), by automatic differentiation; the last is 0 for ReLU."""
-    _check_image(x, y)
+    check_image(x, y)
     check_like("v", v, x)
     check_finite("t", t)
     labels = torch.full((len(t),), y, device=x.device)

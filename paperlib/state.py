@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from paperlib.refusal import InputError as InputError
-from paperlib.refusal import reject
+from paperlib.refusal import is_integer, reject
 
 
 @contextmanager
@@ -139,8 +139,9 @@ def check_finite(name: str, values: object) -> None:
     reject(not bool(torch.isfinite(tensor).all()), f"{name} holds NaN or infinity; allowed are finite numbers")
 
 
-def check_image(x: Tensor) -> None:
-    """One image ``(c, h, w)`` in [0, 1], or InputError with one sentence."""
+def check_image(x: Tensor, y: object = 0) -> None:
+    """One image ``(c, h, w)`` in [0, 1] and its label, or InputError with one sentence."""
+    reject(not (is_integer(y) and y >= 0), f"y is {y!r}; allowed is a label 0..K-1")
     single = isinstance(x, Tensor) and x.ndim == 3
     reject(not single, f"x is {tuple(x.shape) if isinstance(x, Tensor) else _kind(x)}; allowed is one image (c, h, w)")
     check_images(x[None])

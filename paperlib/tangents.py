@@ -15,7 +15,7 @@ from torch import Tensor
 
 from paperlib.carried import Carried, Layers, UnknownMapError
 from paperlib.objective import decision
-from paperlib.state import evaluating
+from paperlib.state import check_image, evaluating
 
 # pixels, or vectors, that are carried forward at a time
 CHUNK = 112
@@ -42,9 +42,18 @@ def hessian(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Float[Tensor,
             H = _summed(model, x, layers)
         except UnknownMapError:
             return None
-        v = torch.randn(x.numel(), generator=torch.Generator().manual_seed(0), dtype=x.dtype).to(x.device)
-        expected = product(model, x, y, v)
-    return H if bool((H @ v - expected).norm() <= AGREES * expected.norm()) else None
+        agrees = _agrees(model, x, y, lambda v: H @ v)
+    return H if agrees else None
+
+
+def _agrees(model: Callable, x: Float[Tensor, "c h w"], y: int, times: Callable) -> bool:
+    """Whether ``times``, a product of the Hessian with a vector, is automatic differentiation's in one random direction.
+
+    It is not where an operation hides what it does: one that overwrites a value, say, or has a gradient of its own.
+    """
+    v = torch.randn(x.numel(), generator=torch.Generator().manual_seed(0), dtype=x.dtype).to(x.device)
+    expected = product(model, x, y, v)
+    return bool((times(v) - expected).norm() <= AGREES * expected.norm())
 
 
 def recorded(model: Callable, x: Float[Tensor, "c h w"], y: int) -> Layers:
@@ -146,8 +155,10 @@ def estimates(
 
     A block Krylov space (Musco and Musco 2015) of ``BLOCK`` times ``DEPTH`` directions holds what is large; what is left of
     the norm beside it is estimated from ``PROBES`` random vectors (Meyer et al. 2021). Random numbers are those of seed 0
-    unless a ``generator`` is given. Raises UnknownMapError for a network that ``hessian`` does not know either.
+    unless a ``generator`` is given. Raises UnknownMapError for a network that ``hessian`` does not know either, and where a
+    product is not what automatic differentiation says of it.
     """
+    check_image(x, y)
     generator = generator or torch.Generator().manual_seed(0)
     d = x.numel()
 
@@ -156,6 +167,8 @@ def estimates(
 
     with evaluating(model):
         layers = recorded(model, x, y)
+        if not _agrees(model, x, y, lambda v: products(model, x, layers, v[None])[0]):
+            raise UnknownMapError("an operation that hides what it does: automatic differentiation has another product")
         if not any(len(units) for units in layers.units):
             return {"l2": 0.0, "top": 0.0}
         block, space = drawn(min(BLOCK, d)), x.new_empty(0, d)
@@ -188,7 +201,9 @@ def products(model: Callable, x: Float[Tensor, "c h w"], layers: Layers, V: Floa
         layers.see, layers.place = see, 0
         with torch.enable_grad():
             model(Carried.of(x.detach()[None], v.view(-1, *x.shape), layers))
-            found.append(torch.autograd.grad(sum(forms), v)[0])
+            if forms and not sum(forms).requires_grad:
+                raise UnknownMapError("a function with a gradient of its own")
+            found.append(torch.autograd.grad(sum(forms), v)[0] if forms else torch.zeros_like(part))
     return torch.cat(found)
 
 

@@ -7,6 +7,7 @@ from toys import Quadratic, batchnorm_network, images, linear, relu_network, see
 
 from paperlib import indicator, tangents
 from paperlib.model import build, softened
+from paperlib.refusal import Refusal
 
 
 def built(name: str, shape=(1, 8, 8)) -> nn.Module:
@@ -85,6 +86,78 @@ def test_what_is_not_known_is_left_to_automatic_differentiation():
     assert torch.allclose(indicator.hessian(model, x, 0), Q + Q.T)
     with pytest.raises(tangents.UnknownMapError):
         tangents.estimates(model, x, 0)
+
+
+class Scaled(torch.autograd.Function):
+    """The identity, with a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx, h):
+        return h * 1.0
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad / 2
+
+
+class Strange(nn.Module):
+    """A network in which ``inner`` stands between a convolution and the rest."""
+
+    def __init__(self, inner):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.first, self.last = inner, nn.Conv2d(1, 4, 3, padding=1), nn.Linear(64, 4)
+
+    def forward(self, x):
+        return self.last(nn.functional.softplus(self.inner(self.first(x), x)).flatten(1))
+
+
+FACTORS = torch.arange(1.0, 5.0, dtype=torch.float64)
+STRANGE = {
+    "in place, and what it overwrote": lambda h, x: nn.functional.silu(h, inplace=True) + h,
+    "in place, thrown away": lambda h, x: (nn.functional.relu(h, inplace=True), h)[1],
+    "a rounded quotient": lambda h, x: h + torch.div(h, 0.1, rounding_mode="floor"),
+    "a transpose": lambda h, x: h + x.mT,
+    "a part without a gradient": lambda h, x: h + x.data,
+    "torch's batch_norm": lambda h, x: torch.batch_norm(
+        h, FACTORS, -FACTORS, FACTORS / 5, FACTORS / 9, False, 0.1, 0.3, False
+    ),
+    "by keyword": lambda h, x: torch.relu(input=h),
+    "flat by keyword": lambda h, x: torch.flatten(input=h, start_dim=1),
+    "twice the value by keyword": lambda h, x: torch.add(h, other=h),
+    "a gradient of its own": lambda h, x: Scaled.apply(h),
+    "dropout by default": lambda h, x: nn.functional.dropout(h, 0.0),
+    "elu in place": lambda h, x: nn.functional.elu(h, 1.0, True),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_whatever_stands_in_a_network_nothing_wrong_is_told(name):
+    model, x = Strange(STRANGE[name]).double(), images(1)[0]
+    expected = indicator.hessian_by_rows(model, x, 1)
+    assert expected.norm() > 0
+    assert torch.allclose(indicator.hessian(model, x, 1), expected, rtol=0, atol=1e-8)
+    try:
+        found = tangents.estimates(model, x, 1)
+    except tangents.UnknownMapError:
+        return
+    assert found["l2"] == pytest.approx(float(expected.norm()), rel=0.03)
+    assert found["top"] == pytest.approx(float(torch.linalg.eigvalsh(expected).abs().max()), rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["torch's batch_norm", "elu in place"])
+def test_what_is_called_in_another_way_is_known_as_well(name):
+    model, x = Strange(STRANGE[name]).double(), images(1)[0]
+    assert tangents.hessian(model, x, 1) is not None
+
+
+def test_estimates_of_no_image_are_refused():
+    model, x = setting("relu")
+    for wrong in (x * 2, x * torch.nan, x.half()):
+        with pytest.raises(Refusal, match="^x "):
+            tangents.estimates(model, wrong, 1)
+    with pytest.raises(Refusal, match="^y is -1; allowed is a label"):
+        tangents.estimates(model, x, -1)
 
 
 def test_a_sum_that_automatic_differentiation_contradicts_is_not_told(monkeypatch):
