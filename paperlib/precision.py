@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from paperlib.state import evaluating, input_gradient
+from paperlib.state import check_images, evaluating, input_gradient
 
 PRECISIONS = ("single", "half")
 HALF = torch.bfloat16
@@ -43,18 +43,65 @@ def laid_out(network: Callable) -> Callable:
         return network
     try:
         copied = copy.deepcopy(network)
-    except RuntimeError:  # it holds tensors that are part of a graph
+    except Exception:  # of a reader's module: tensors that are part of a graph, a lock, an open file
         return network
-    for module in [each for each in copied.modules() if type(each) is nn.Sequential]:
-        _pool_first(module)
-    return copied.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    for module in copied.modules():
+        if type(module) is nn.Sequential:
+            module.__class__ = PooledFirst
+    return LaidOut(copied.eval().requires_grad_(False))
 
 
-def _pool_first(layers: nn.Sequential) -> None:
-    """A ReLU behind the max-pooling that follows it, where it has a quarter of the work: the same function, bit by bit."""
-    for k, (first, second) in enumerate(zip(list(layers), list(layers)[1:], strict=False)):
-        if type(first) is nn.ReLU and type(second) is nn.MaxPool2d and not second.return_indices:
-            layers[k], layers[k + 1] = second, first
+class LaidOut(nn.Module):
+    """A network with channels last in memory, unless its own code takes for granted how a value lies there, as ``view``
+    does."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network, self.own = _channels_last(network), False
+        self.training = network.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network makes of ``x``, of which it gets a copy that it may write into."""
+        if not self.own:
+            try:
+                return self.network(x.clone())
+            except RuntimeError:
+                _in_memory(self.network, torch.contiguous_format)
+                self.own = True
+        return self.network(x.clone())
+
+
+class PooledFirst(nn.Sequential):
+    """Layers of which a ReLU comes behind the max-pooling that follows it, where it has a quarter of the work: the same
+    function, bit by bit. The layers keep their places for who looks for one."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """What the layers make of ``input``."""
+        layers = list(self)
+        for k, (first, second) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
+            pooled = type(first) is nn.ReLU and type(second) is nn.MaxPool2d and not second.return_indices
+            if pooled and not (_watched(first) or _watched(second)):
+                layers[k], layers[k + 1] = second, first
+        for layer in layers:
+            input = layer(input)
+        return input
+
+
+def _watched(layer: nn.Module) -> bool:
+    """Whether a hook of a layer sees, or changes, what goes in or comes out."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks)
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    """The network with weights of four sides so in memory; torch's own ``to`` refuses a network that has some of five."""
+    return _in_memory(network, torch.channels_last)
+
+
+def _in_memory(network: nn.Module, layout: torch.memory_format) -> nn.Module:
+    for part in (*network.parameters(), *network.buffers()):
+        if part.ndim == 4:
+            part.data = part.data.to(memory_format=layout)
+    return network
 
 
 @dataclass(frozen=True)
@@ -72,11 +119,9 @@ def fastest(network: Callable, x: Float[Tensor, "n c h w"], *, precisions: tuple
     The network is left as it was; a callable that is no module is taken as it is. Which way is found may differ between
     machines, and the last digits of a result with it: what must be repeatable names its precision.
     """
-    networks = {"contiguous": network}
-    if isinstance(network, nn.Module):
-        plain = copy.deepcopy(network).eval()
-        networks = {"contiguous": plain, "channels_last": copy.deepcopy(plain).to(memory_format=torch.channels_last)}
+    check_images(x)
     some = x[:IMAGES].detach()
+    networks = _networks(network, some)
     taken: dict[tuple[str, str], list[float]] = {}
     with evaluating(network):
         for _ in range(TURNS + 1):
@@ -88,6 +133,22 @@ def fastest(network: Callable, x: Float[Tensor, "n c h w"], *, precisions: tuple
     # rounding has its price
     layout, precision = min(median, key=lambda way: median[way] * (WORTH if way[1] == "half" else 1))
     return Way(networks[layout], precision)
+
+
+def _networks(network: Callable, x: Float[Tensor, "n c h w"]) -> dict[str, Callable]:
+    """Copies of a network by their layout in memory, those that can be made and take images."""
+    if not isinstance(network, nn.Module):
+        return {"contiguous": network}
+    try:
+        plain, other = (copy.deepcopy(network).eval() for _ in range(2))
+    except Exception:  # as in ``laid_out``
+        return {"contiguous": network}
+    try:
+        with torch.no_grad():
+            _channels_last(other)(x.clone())
+    except RuntimeError:  # as in ``LaidOut``
+        return {"contiguous": plain}
+    return {"contiguous": plain, "channels_last": other}
 
 
 def _seconds(network: Callable, x: Float[Tensor, "n c h w"], precision: str) -> float:

@@ -1,6 +1,7 @@
 """Gradients in half precision: what is told of an attack is still single precision's."""
 
 import itertools
+from threading import Lock
 
 import pytest
 import torch
@@ -167,12 +168,76 @@ def test_a_laid_out_copy_is_the_same_function_and_shares_nothing(name):
     assert network(x).abs().max() > 0 and all(weight.requires_grad for weight in network.parameters())
 
 
-def test_pooling_before_a_relu_changes_no_bit():
+def seen_by(kind: type, monkeypatch) -> list[tuple]:
+    """The shapes that come to layers of a kind from now on."""
+    shapes, own = [], kind.forward
+
+    def forward(self, x):
+        shapes.append(tuple(x.shape))
+        return own(self, x)
+
+    monkeypatch.setattr(kind, "forward", forward)
+    return shapes
+
+
+def test_pooling_before_a_relu_changes_no_bit(monkeypatch):
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten())
     copied = precision.laid_out(layers)
-    assert [type(each).__name__ for each in copied] == ["Conv2d", "MaxPool2d", "ReLU", "ReLU", "Flatten"]
-    assert [type(each).__name__ for each in layers] == ["Conv2d", "ReLU", "MaxPool2d", "ReLU", "Flatten"]
     x = images(3, (1, 8, 8), dtype=torch.float32) - 0.5
+    shapes = seen_by(nn.ReLU, monkeypatch)
     with torch.no_grad():
         assert torch.equal(copied(x), layers.to(memory_format=torch.channels_last)(x))
+    assert [shape[-1] for shape in shapes] == [3, 3, 6, 3]
+
+
+class Inner(nn.Module):
+    """A network whose own code looks into its layers, views values and writes into its images."""
+
+    def __init__(self, forward, **more):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+        self.last, self.inner = nn.Linear(64, 4), forward
+        for name, part in more.items():
+            setattr(self, name, part)
+
+    def forward(self, x):
+        return self.last(self.inner(self, x).flatten(1))
+
+
+def volumes(net, x):
+    return net.layers(net.volume(x[:, None])[:, 0])
+
+
+def hooked() -> nn.Module:
+    network = Inner(lambda net, x: net.layers(x))
+    network.layers[1].register_forward_hook(lambda module, inputs, out: out - inputs[0].mean((2, 3), keepdim=True))
+    return network
+
+
+OWN = {
+    "a view": lambda: Inner(lambda net, x: net.layers(x).view(len(x), -1)),
+    "layers by their places": lambda: Inner(lambda net, x: net.layers[2](net.layers[1](net.layers[0](x)) ** 2)),
+    "a slice of layers": lambda: Inner(lambda net, x: net.layers[2](-net.layers[:2](x))),
+    "written into the images": lambda: Inner(lambda net, x: net.layers(x.mul_(2)).view(len(x), -1)),
+    "volumes": lambda: Inner(volumes, volume=nn.Conv3d(1, 1, (1, 3, 3), padding=(0, 1, 1))),
+    "a lock": lambda: Inner(lambda net, x: net.layers(x), lock=Lock()),
+    "weights of a graph": lambda: Inner(
+        lambda net, x: net.layers(x) * net.scale, scale=torch.ones(1, requires_grad=True) * 2
+    ),
+    "a hook": hooked,
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_whatever_a_network_does_its_values_are_its_own(name):
+    network, x = OWN[name]().eval(), images(3, (1, 8, 8), dtype=torch.float32)
+    with torch.no_grad():
+        expected = network(x.clone())
+        copied, given = precision.laid_out(network), x.clone()
+        for _ in range(2):
+            assert torch.allclose(copied(given if isinstance(copied, precision.LaidOut) else x.clone()), expected, atol=1e-6)
+    if name != "written into the images":  # no gradient passes there
+        assert torch.allclose(precision.fastest(network, x, precisions=("single",)).network(x), expected, atol=1e-6)
+    assert all(weight.is_contiguous() for weight in network.parameters())
