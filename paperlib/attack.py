@@ -17,7 +17,7 @@ from torch import Tensor
 from paperlib.objective import climbed, right
 from paperlib.precision import PRECISIONS, half_precision
 from paperlib.refusal import check_choice, check_count, check_positive, check_size, is_number, reject
-from paperlib.state import check_batch, check_like, evaluating, input_gradient
+from paperlib.state import check_batch, check_labels, check_like, evaluating, input_gradient
 from paperlib.tracker import Tracker
 
 NORMS = ("linf", "l2")
@@ -78,7 +78,8 @@ def attack(
     reject(start is not None and random_start, "start is given with random_start; allowed is one of them")
     if start is not None:
         check_like("start", start, x)
-    reject(target is not None and target.shape != y.shape, "target has another shape than y; allowed is one class an image")
+    if target is not None:
+        check_labels(x, target, "target")
     reject(not (is_number(momentum) and 0 <= momentum < 1), f"momentum is {momentum!r}; allowed are 0 to less than 1")
     check_choice("precision", precision, PRECISIONS)
     half = precision == "half"
@@ -132,7 +133,7 @@ class Ball:
             noise = torch.rand(x.shape, generator=generator, dtype=x.dtype) * 2 - 1
             return self.eps * noise.to(x.device)
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        radius = torch.rand(len(x), 1, 1, 1, generator=generator, dtype=x.dtype) ** (1 / max(1, x[0].numel()))
+        radius = torch.rand(len(x), 1, 1, 1, generator=generator, dtype=x.dtype) ** (1 / x.shape[1:].numel())
         return (self.eps * radius * noise / _l2(noise)).to(x.device)
 
 

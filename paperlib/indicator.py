@@ -94,7 +94,7 @@ def _logit_gradients(model: Callable, x: Float[Tensor, "n c h w"]) -> tuple[Floa
     with evaluating(model), torch.enable_grad():
         z = x.detach().requires_grad_(True)
         Z = model(z)
-        A = Z.new_zeros(*Z.shape, x[0].numel())
+        A = Z.new_zeros(*Z.shape, x.shape[1:].numel())
         if Z.requires_grad:
             options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
             A = torch.stack([torch.autograd.grad(logit, z, **options)[0].flatten(1) for logit in Z.sum(0)], dim=1)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from paperlib.refusal import check_choice, check_count
-from paperlib.state import InputError, check_classes, check_labels, evaluating
+from paperlib.state import InputError, check_classes, check_labels, check_logits, evaluating
 
 Logits = Float[Tensor, "n K"]
 Labels = Int[Tensor, "n"]
@@ -55,6 +55,7 @@ def cw(Z: Logits, y: Labels) -> Values:
 
 def least_likely_class(Z: Logits) -> Labels:
     """The class a network believes in least; the target of Kurakin et al. (2016), taken on the clean image."""
+    check_logits(Z)
     return Z.argmin(dim=1)
 
 
@@ -87,6 +88,7 @@ def targeted_ratio(Z: Logits, y: Labels, target: Labels) -> Values:
 
 
 def _check_least(name: str, Z: Logits, least: int) -> None:
+    check_logits(Z)
     if Z.shape[1] < least:
         raise InputError(f"Z has {Z.shape[1]} classes; {name} allows at least {least}")
 
@@ -112,8 +114,8 @@ def climbed(name: str, clean_logits: Logits, y: Labels, target: Labels | None = 
     """
     allowed = ATTACKED if target is None else tuple(TARGETED)
     check_choice("objective", name, allowed)
-    K = clean_logits.shape[1]
     check_classes(clean_logits, y)
+    K = clean_logits.shape[1]
     check_classes(clean_logits, y if target is None else target, "target")
     least = LEAST_CLASSES.get(name, 2) + (target is not None and name in LEAST_CLASSES)
     if least > K:

@@ -3,7 +3,6 @@
 The package ``pyautoattack`` is optional; nothing else needs it, and it is installed without its dependencies.
 """
 
-import copy
 import io
 import math
 import time
@@ -20,7 +19,7 @@ from tqdm import tqdm
 from paperlib import sealed
 from paperlib.fingerprint import tensors_digest
 from paperlib.refusal import Refusal, check_count, check_positive
-from paperlib.state import check_batch
+from paperlib.state import check_batch, evaluating, frozen_copy
 
 PACKAGE, VERSION = "pyautoattack", "0.2.0"
 # images of one attack, which is kept as a whole
@@ -49,14 +48,20 @@ def autoattack(
     Images go in chunks of ``CHUNK``, each an attack of its own from ``seed``. With ``store`` (a folder) every finished one
     is written down, under a hash of its images, ``of`` (what the network is, such as its weights' hash), ``eps`` and
     ``seed``, and an interrupted run goes on behind it. No chunk begins after ``ends`` (of ``time.monotonic``): the flags are
-    then those of the first ``m`` images, and of no more than were kept where the package is missing. The network is copied,
-    never touched.
+    then those of the first ``m`` images, and of no more than were kept where the package is missing. The network is copied
+    where it can be.
     Raises OracleError if the package is missing while there is time, and InputError for a wrong argument.
     """
     check_batch(x, y)
     check_positive("eps", eps)
     check_count("seed", seed, least=0)
-    network = copy.deepcopy(model).eval().requires_grad_(False)
+    copied = frozen_copy(model)
+    network = model if copied is None else copied
+    with evaluating(network):
+        return _flags(network, x, y, eps, seed, store, of, ends, progress)
+
+
+def _flags(network, x, y, eps: float, seed: int, store: Path | None, of: str, ends: float, progress: bool):
     flags = torch.zeros_like(y, dtype=torch.bool)
     for index in tqdm(torch.arange(len(x)).split(CHUNK), disable=not progress, desc="AutoAttack"):
         part = None if store is None else Path(store) / f"autoattack-{_key(x[index], y[index], eps, seed, of)}.npy"

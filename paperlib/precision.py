@@ -3,7 +3,6 @@
 The library's results are those of single precision unless ``precision`` is said to be ``half``.
 """
 
-import copy
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from paperlib.state import check_images, evaluating, input_gradient
+from paperlib.state import check_images, evaluating, frozen_copy, input_gradient
 
 PRECISIONS = ("single", "half")
 HALF = torch.bfloat16
@@ -39,16 +38,13 @@ def half_precision(device: torch.device, half: bool) -> Iterator[Callable]:
 def laid_out(network: Callable) -> Callable:
     """A copy of a network in eval mode, with frozen weights in the memory layout in which convolutions are fastest on a
     processor, for values without gradients; any other callable, and a network that cannot be copied, as it is."""
-    if not isinstance(network, nn.Module):
-        return network
-    try:
-        copied = copy.deepcopy(network)
-    except Exception:  # of a reader's module: tensors that are part of a graph, a lock, an open file
+    copied = frozen_copy(network)
+    if copied is None:
         return network
     for module in copied.modules():
         if type(module) is nn.Sequential:
             module.__class__ = PooledFirst
-    return LaidOut(copied.eval().requires_grad_(False))
+    return LaidOut(copied)
 
 
 class LaidOut(nn.Module):
@@ -65,7 +61,7 @@ class LaidOut(nn.Module):
         if not self.own:
             try:
                 return self.network(x.clone())
-            except RuntimeError:
+            except Exception:  # torch's RuntimeError, or what a wrapper makes of it; a true fault comes again
                 _in_memory(self.network, torch.contiguous_format)
                 self.own = True
         return self.network(x.clone())
@@ -137,16 +133,13 @@ def fastest(network: Callable, x: Float[Tensor, "n c h w"], *, precisions: tuple
 
 def _networks(network: Callable, x: Float[Tensor, "n c h w"]) -> dict[str, Callable]:
     """Copies of a network by their layout in memory, those that can be made and take images."""
-    if not isinstance(network, nn.Module):
-        return {"contiguous": network}
-    try:
-        plain, other = (copy.deepcopy(network).eval() for _ in range(2))
-    except Exception:  # as in ``laid_out``
+    plain, other = frozen_copy(network), frozen_copy(network)
+    if plain is None:
         return {"contiguous": network}
     try:
         with torch.no_grad():
             _channels_last(other)(x.clone())
-    except RuntimeError:  # as in ``LaidOut``
+    except Exception:  # as in ``LaidOut``
         return {"contiguous": plain}
     return {"contiguous": plain, "channels_last": other}
 

@@ -1,5 +1,6 @@
 """Borrowing a network without leaving a trace: modes, gradients and statistics stay as the caller had them."""
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ def evaluating(model: Callable) -> Iterator[None]:
     In eval mode BatchNorm uses frozen statistics, so that one image's gradient cannot depend on its neighbours.
     So are the modules that a plain callable reaches (``modules_of``).
     """
+    reject(not callable(model), f"model is {_kind(model)}; allowed is a network or a function from images to logits")
     modules = list(dict.fromkeys(each for module in modules_of(model) for each in module.modules()))
     modes = [module.training for module in modules]
     try:
@@ -29,6 +31,17 @@ def evaluating(model: Callable) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
+
+
+def frozen_copy(model: Callable) -> nn.Module | None:
+    """A copy of a network in eval mode with frozen weights; None of what is no module, or cannot be copied: one that holds
+    tensors of a graph, a lock or an open file, or that was traced."""
+    if not isinstance(model, nn.Module):
+        return None
+    try:
+        return copy.deepcopy(model).eval().requires_grad_(False)
+    except Exception:  # whatever a reader's module raises
+        return None
 
 
 def modules_of(model: object, depth: int = 4) -> list[nn.Module]:
@@ -103,26 +116,34 @@ def check_images(x: Tensor) -> None:
     reject(not x.is_floating_point(), f"x has dtype {x.dtype}; allowed are floating-point images in [0, 1]")
     exact = x.dtype in (torch.float32, torch.float64)
     reject(not exact, f"x has dtype {x.dtype}, which rounds a perturbation; allowed are torch.float32 and torch.float64")
-    reject(x.ndim != 4, f"x has shape {tuple(x.shape)}; allowed is (n, c, h, w)")
+    reject(x.ndim != 4 or 0 in x.shape[1:], f"x has shape {tuple(x.shape)}; allowed is (n, c, h, w)")
     reject(len(x) > 0 and not bool(torch.isfinite(x).all()), "x holds NaN or infinity; allowed are values in [0, 1]")
     low, high = (float(end) for end in x.detach().aminmax()) if x.numel() else (0.0, 0.0)
     reject(low < 0 or high > 1, f"x spans [{low:.8g}, {high:.8g}]; allowed is [0, 1] (divide 8-bit images by 255)")
 
 
-def check_labels(x: Tensor, y: Tensor) -> None:
+def check_labels(x: Tensor, y: Tensor, name: str = "y") -> None:
     """One label of at least 0 for each of ``x``, or InputError with one sentence; ``check_classes`` knows the largest."""
-    _check_integers(x, y, "y")
+    _check_integers(x, y, name)
     lowest = int(y.min()) if len(y) else 0
-    reject(lowest < 0, f"y holds {lowest}; allowed are labels 0..K-1")
+    reject(lowest < 0, f"{name} holds {lowest}; allowed are labels 0..K-1")
 
 
 def check_classes(Z: Tensor, y: Tensor, name: str = "y") -> None:
     """One label for each of the logits ``Z`` (n, K), and one that they have, or InputError with one sentence."""
+    check_logits(Z)
     _check_integers(Z, y, name)
     lowest, highest = (int(end) for end in y.aminmax()) if y.numel() else (0, 0)
     K = Z.shape[1]
     beyond = lowest if lowest < 0 else highest
     reject(lowest < 0 or highest >= K, f"{name} holds {beyond}; allowed are labels 0..{K - 1}")
+
+
+def check_logits(Z: Tensor) -> None:
+    """Logits ``(n, K)`` of at least two classes, or InputError with one sentence."""
+    fits = isinstance(Z, Tensor) and Z.is_floating_point() and Z.ndim == 2 and Z.shape[1] > 1
+    found = f"{Z.dtype} of shape {tuple(Z.shape)}" if isinstance(Z, Tensor) else _kind(Z)
+    reject(not fits, f"the logits are {found}; allowed are floating-point numbers (n, K) with K of at least 2")
 
 
 def _check_integers(x: Tensor, y: Tensor, name: str) -> None:

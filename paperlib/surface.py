@@ -5,7 +5,7 @@ of one point that ``surface()`` evaluates on the plane o + alpha u + beta v.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,10 +181,12 @@ def surface(
     seconds, under a hash of origin, directions, axes and ``of`` (what ``f`` is: objective, network and code), and an
     interrupted surface goes on there. Raises ValueError if the directions are not shaped like the origin.
     """
+    reject(not isinstance(origin, Tensor), f"origin is {origin!r}; allowed is a tensor of finite numbers")
     check_finite("origin", origin)
     check_like("u", u, origin, "origin")
     check_like("v", v, origin, "origin")
-    box = clip is None or (all(map(is_number, clip)) and clip[0] < clip[1])
+    pair = isinstance(clip, Sequence) and len(clip) == 2 and all(map(is_number, clip))
+    box = clip is None or (pair and clip[0] < clip[1])
     reject(not box, f"clip is {clip}; allowed are two finite numbers, the smaller one first")
     check_count("batch", batch)
     alpha, beta = _axis("alpha", alpha), _axis("beta", beta)
@@ -232,7 +234,11 @@ def surfaces(
 
 def _axis(name: str, coordinates: np.ndarray) -> np.ndarray:
     """The coordinates of a grid. InputError for none, or for any that is not finite."""
-    axis = np.asarray(coordinates, dtype=float)
+    try:
+        axis = np.asarray(coordinates, dtype=float)
+    except (TypeError, ValueError):
+        axis = np.zeros(())
+    reject(axis.ndim != 1, f"{name} is {coordinates!r}; allowed is a list of finite numbers")
     check_finite(name, axis)
     return axis
 

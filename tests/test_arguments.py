@@ -56,10 +56,14 @@ BAD = {
     "like": [at(NAN), at(INF), X[:2], None, 3.0],
     "like or none": [at(NAN), at(INF), X[:2], 3.0],
     "like image": [at(NAN)[1], X, None],
-    "axis": [[], [NAN], [0.0, INF]],
+    "axis": [[], [NAN], [0.0, INF], 0.1, None, "0.1", 1j, [[0.0, 1.0]], torch.tensor(0.1)],
+    "origin": [X[0] * NAN, None, 0.1, "0.1", [0.1]],
+    "logits": [Z[:, 0], Z[:, :, None], Z[:, :1], Z.long(), None, Z.numpy(), [[0.1]]],
+    "labels or none": [Y[:2], Y.double(), Y - 9, [1], 0.1, "0.1"],
+    "network": [None, "m", 3, [MODEL]],
     "points": [T * NAN, T[:0]],
     "seconds or none": [NAN, "1", [], True],
-    "box": [(1, 0), (NAN, 1), (0, NAN), (0, 0)],
+    "box": [(1, 0), (NAN, 1), (0, NAN), (0, 0), NAN, -1, [0.1], "01", 1j, (0, 1, 2)],
 }
 # what is turned into tensors first
 BAD["array of images"] = [value for value in BAD["images"] if not isinstance(value, np.ndarray)]
@@ -92,12 +96,12 @@ def labelled(kinds: dict[str, str] | None = None, free: tuple[str, ...] = (), **
 
 
 STEPS = {"eps": "size", "step_size": "positive", "steps": "count"}
-LOGITS = {"y": "labels"}
+LOGITS = {"y": "labels", "Z": "logits"}
 ROWS = {
     "attack.attack": labelled(
         {"eps": "size", "steps": "count", "step_size": "positive", "objective": "choice", "norm": "choice",
-         "restarts": "count", "momentum": "fraction", "batch": "count", "start": "like or none", "precision": "choice"},
-        ("target",), eps=0.1, steps=2, step_size=0.05),
+         "restarts": "count", "momentum": "fraction", "batch": "count", "start": "like or none", "precision": "choice",
+         "target": "labels or none"}, eps=0.1, steps=2, step_size=0.05),
     "attack.checkpoints": Row({"steps": "count"}, steps=10),
     "attack.fgsm": labelled({"eps": "size"}, eps=0.1),
     **{f"attack.{name}": labelled(STEPS, eps=0.1, step_size=0.05, steps=2) for name in ("bim", "cw", "pgd")},
@@ -149,15 +153,15 @@ ROWS = {
         {"network": "choice", "width": "count", "fc": "count", "activation": "choice", "classes": "count"}, ("beta",),
         network="mnist", width=2),
     "model.softened": Row({"beta": "positive"}, model=MODEL, beta=1.0),
-    "objective.decision": Row(LOGITS, ("Z",), Z=Z, y=Y),
-    "objective.right": Row(LOGITS, ("Z",), Z=Z, y=Y),
-    "objective.cross_entropy": Row(LOGITS, ("Z",), Z=Z, y=Y),
-    "objective.cw": Row(LOGITS, ("Z",), Z=Z, y=Y),
-    "objective.logits_ratio": Row(LOGITS, ("Z",), Z=Z, y=Y),
-    "objective.least_likely_cross_entropy": Row({"target": "labels"}, ("Z",), Z=Z, target=Y),
-    "objective.targeted_margin": Row({"y": "labels", "target": "labels"}, ("Z",), Z=Z, y=Y, target=Y),
-    "objective.targeted_ratio": Row({"y": "labels", "target": "labels"}, ("Z",), Z=Z, y=Y, target=Y),
-    "objective.climbed": Row({"y": "labels"}, ("clean_logits", "name", "target"), name="cw", clean_logits=Z, y=Y),
+    "objective.decision": Row(LOGITS, Z=Z, y=Y),
+    "objective.right": Row(LOGITS, Z=Z, y=Y),
+    "objective.cross_entropy": Row(LOGITS, Z=Z, y=Y),
+    "objective.cw": Row(LOGITS, Z=Z, y=Y),
+    "objective.logits_ratio": Row(LOGITS, Z=Z, y=Y),
+    "objective.least_likely_cross_entropy": Row({"target": "labels", "Z": "logits"}, Z=Z, target=Y),
+    "objective.targeted_margin": Row(LOGITS | {"target": "labels"}, Z=Z, y=Y, target=Y),
+    "objective.targeted_ratio": Row(LOGITS | {"target": "labels"}, Z=Z, y=Y, target=Y),
+    "objective.climbed": Row({"y": "labels", "clean_logits": "logits"}, ("name", "target"), name="cw", clean_logits=Z, y=Y),
     "objective.margins": Row({"y": "labels", "batch": "count"}, ("x",), model=MODEL, x=X, y=Y),
     "oracle.autoattack": labelled({"eps": "positive", "seed": "from 0"}, eps=0.1),
     "square.square": labelled({"eps": "size", "queries": "count", "batch": "count"}, eps=0.1, queries=2),
@@ -167,7 +171,8 @@ ROWS = {
     "surface.input_function": Row({"label": "own label"}, ("objective",), model=MODEL, label=1, objective=decision),
     "surface.parameter_function": labelled({"y": "own labels"}, ("objective",), objective=decision),
     "surface.surface": Row(
-        PLANE | {"u": "like image", "v": "like image", "clip": "box"}, ("origin",), f=lambda points: points.sum((1, 2, 3)),
+        PLANE | {"u": "like image", "v": "like image", "clip": "box", "origin": "origin"},
+        f=lambda points: points.sum((1, 2, 3)),
         origin=X[0], u=U[0], v=U[0], alpha=AXIS, beta=AXIS),
     "surface.surfaces": labelled(
         PLANE | {"u": "like", "v": "like"}, ("objective",), u=U, v=U, objective=decision, alpha=AXIS, beta=AXIS),
@@ -263,4 +268,37 @@ def test_a_bad_value_meets_one_sentence(name, argument, kind, unhooked):
             FUNCTIONS[name](**row.good | {argument: value})
         sentence = str(caught.value)
         assert "\n" not in sentence and "allowed" in sentence, sentence
-        assert argument in sentence or kind.endswith(("labels", "images", "label", "image")), sentence
+        assert argument in sentence or kind.endswith(("labels", "images", "label", "image", "logits")), sentence
+
+
+# a network is asked there later, or trained, or examined with sentences of its own
+LATER = {
+    "surface.decision_function", "surface.input_function", "surface.parameter_function", "surface.surfaces",
+    "model.softened", "losses.batch_loss", "reporting.checks.examine",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if "model" in row.good and name not in LATER])
+def test_what_is_no_network_meets_one_sentence(name, unhooked):
+    good = ROWS[name].good
+    for value in BAD["network"]:
+        with pytest.raises(Refusal, match="^model is "):
+            FUNCTIONS[name](**good | {"model": value})
+
+
+@pytest.mark.parametrize(
+    "name", ["attack.attack", "square.square", "indicator.jacobian", "indicator.hessian", "objective.margins"]
+)
+@pytest.mark.parametrize("made", BAD["logits"], ids=lambda made: type(made).__name__)
+def test_what_is_no_logits_of_a_network_meets_one_sentence(name, made, unhooked):
+    with pytest.raises(Refusal, match="^(the logits are|y has shape) .* allowed"):
+        FUNCTIONS[name](**ROWS[name].good | {"model": lambda x: made})
+
+
+@pytest.mark.parametrize("name", ["attack.pgd", "indicator.cross_entropy_hessian_norm", "indicator.report"])
+def test_no_image_gives_no_number(name):
+    row = ROWS[name]
+    none = {"x": X[:0]} | ({"y": Y[:0]} if "y" in row.good else {}) | ({"norm": "l2"} if name == "attack.pgd" else {})
+    found = FUNCTIONS[name](**row.good | none)
+    parts = [found.x] if name == "attack.pgd" else found.values() if isinstance(found, dict) else [found]
+    assert all(len(part) == 0 for part in parts)

@@ -1,6 +1,7 @@
 """AutoAttack as an oracle: refusals, and chunks that are kept."""
 
 import time
+from threading import Lock
 
 import pytest
 import torch
@@ -74,3 +75,12 @@ def test_wrong_input_meets_one_sentence(changes, sentence):
     with pytest.raises(ValueError, match="allowed") as caught:
         oracle.autoattack(*setting(2), **{"eps": 0.1} | changes)
     assert str(caught.value) == sentence
+
+
+def test_what_cannot_be_copied_is_attacked_as_it_is_and_left_so(standard):
+    model, x, y = setting(4)
+    whole = oracle.autoattack(model, x, y, eps=0.1)
+    locked = torch.nn.Sequential(model).train()
+    locked.lock = Lock()
+    for network in (locked, lambda z: locked(z)):
+        assert torch.equal(oracle.autoattack(network, x, y, eps=0.1), whole) and locked.training

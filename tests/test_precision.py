@@ -14,6 +14,7 @@ from paperlib import precision
 from paperlib.attack import apgd, attack, bim, pgd
 from paperlib.model import build
 from paperlib.objective import ATTACKED, decision
+from paperlib.reporting.wrap import Wrapped
 from paperlib.tracker import Path, Rise, Success
 
 
@@ -218,6 +219,7 @@ def hooked() -> nn.Module:
 
 OWN = {
     "a view": lambda: Inner(lambda net, x: net.layers(x).view(len(x), -1)),
+    "a view, in the wrapper of a reader's network": lambda: Wrapped(Inner(lambda net, x: net.layers(x).view(len(x), -1))),
     "layers by their places": lambda: Inner(lambda net, x: net.layers[2](net.layers[1](net.layers[0](x)) ** 2)),
     "a slice of layers": lambda: Inner(lambda net, x: net.layers[2](-net.layers[:2](x))),
     "written into the images": lambda: Inner(lambda net, x: net.layers(x.mul_(2)).view(len(x), -1)),

@@ -22,6 +22,7 @@ from paperlib import data, evaluate, indicator, intervals, surface
 from paperlib.cascade import LEVELS
 from paperlib.evaluation import evaluation
 from paperlib.objective import SURFACES
+from paperlib.refusal import is_number
 from paperlib.reporting.checks import TRIED, Findings, Note, examine
 from paperlib.reporting.readers import load_weights as load_weights
 from paperlib.reporting.readers import network as network
@@ -73,8 +74,11 @@ def check_options(options: dict, dataset: data.Dataset | None = None, split: dat
         reject(value is not None and not low <= value <= high, f"{name} is {value}; allowed is {allowed}")
     objective = options.get("objective", "decision")
     reject(objective not in SURFACES, f"objective is {objective!r}; allowed are {', '.join(SURFACES)}")
-    std = options.get("std") or ()
-    reject(not all(value > 0 for value in std), f"std is {list(std)}; allowed are numbers above 0")
+    mean, std = (options.get(name) or () for name in ("mean", "std"))
+    reject(not all(map(is_number, mean)), f"mean is {list(mean)}; allowed are finite numbers")
+    reject(
+        not all(is_number(value) and value > 0 for value in std), f"std is {list(std)}; allowed are finite numbers above 0"
+    )
     for name in ("eps", "step_size"):
         value = options.get(name)
         sizes = value if isinstance(value, list) else [value]
