@@ -193,8 +193,9 @@ import hashlib, os
 from pathlib import Path
 from types import SimpleNamespace
 from paperlib.files import HERE as ROOT
+from paperlib.refusal import Refusal
 
-class DataError(ValueError):
+class DataError(Refusal):
     pass
 
 def load(name):

@@ -244,7 +244,7 @@ def test_images_that_say_nothing_are_counted_and_named(affine):
         ({"eps": 0}, "eps is 0; allowed is a number above 0 and at most 1"),
         ({"eps": float("nan")}, "eps is nan"),
         ({"level": "slow"}, "level is 'slow'; allowed are quick, standard, strong"),
-        ({"n": 0}, "n is 0; allowed are 1 to 40 images"),
+        ({"n": 0}, "n is 0; allowed is an integer from 1 to 40"),
         ({"n": 41}, "n is 41"),
         ({"pixel_scale": 0}, "pixel_scale is 0"),
     ],
