@@ -366,7 +366,9 @@ def test_an_image_that_is_not_there_is_refused_before_a_training(project):
     assert project.lines("epochs.txt") == [] and project.lines("executed.txt") == []
 
 
-@pytest.mark.parametrize("command", [("figure", "fig02", "--set", "c=1e6"), ("train", "two--c=1000000.0"), ("execute", "fig02")])
+@pytest.mark.parametrize("command", [
+    ("figure", "fig02", "--set", "c=1e6"), ("train", "two--c=1000000.0"), ("execute", "fig02"),
+])  # fmt: skip
 def test_a_training_that_diverges_is_one_sentence_whichever_command_asked_for_it(project, command):
     if command[0] == "execute":
         project.edit("experiments.yml", "c: 0.5", "c: 1e6")
