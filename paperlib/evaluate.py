@@ -29,6 +29,8 @@ def correct(model: Callable, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], *
     """Whether each image is classified rightly; not where its logits are not finite."""
     check_batch(x, y)
     check_count("batch", batch)
+    if len(x) == 0:
+        return torch.zeros_like(y, dtype=torch.bool)
     with torch.no_grad(), evaluating(model):
         return torch.cat([right(model(a), b) for a, b in zip(x.split(batch), y.split(batch), strict=True)])
 
@@ -37,6 +39,8 @@ def finite(model: Callable, x: Float[Tensor, "n c h w"], *, batch: int = 500) ->
     """Whether each image's logits are finite numbers."""
     check_images(x)
     check_count("batch", batch)
+    if len(x) == 0:
+        return torch.zeros(0, dtype=torch.bool, device=x.device)
     with torch.no_grad(), evaluating(model):
         return torch.cat([model(a).isfinite().all(1) for a in x.split(batch)])
 

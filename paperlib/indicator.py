@@ -36,6 +36,8 @@ def jacobian(
 
 
 def _gradients(model: Callable, x: Tensor, y: Tensor, objective: Callable) -> Tensor:
+    if len(x) == 0:
+        return torch.zeros_like(x)
     parts = []
     with evaluating(model):
         for images, labels in zip(x.split(BATCH), y.split(BATCH), strict=True):
@@ -105,6 +107,8 @@ def cross_entropy_hessian_norm(model: Callable, x: Float[Tensor, "n c h w"]) -> 
     """Frobenius norm of ``cross_entropy_hessian`` for many images: ``tr(M G M G)^(1/2)`` with ``M = diag p - p p^T`` and the
     small matrix ``G = A A^T``, so that no d x d matrix is made."""
     check_images(x)
+    if len(x) == 0:
+        return x.new_zeros(0)
     found = []
     for images in x.split(BATCH):
         p, A = _logit_gradients(model, images)

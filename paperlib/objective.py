@@ -32,6 +32,8 @@ def margins(model: Callable, x: Float[Tensor, "n c h w"], y: Labels, *, batch: i
     """
     check_labels(x, y)
     check_count("batch", batch)
+    if len(x) == 0:  # of which many a network can make nothing
+        return x.new_zeros(0)
     with torch.no_grad(), evaluating(model):
         return torch.cat([decision(model(a), b) for a, b in zip(x.split(batch), y.split(batch), strict=True)])
 

@@ -31,6 +31,8 @@ def square(
     check_count("queries", queries)
     check_count("batch", batch)
     x = x.detach()
+    if len(x) == 0:
+        return Adversarial(x.clone(), torch.zeros_like(y, dtype=torch.bool))
     found, value = x.clone(), torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
     active = torch.arange(len(x), device=x.device)
     with torch.no_grad(), evaluating(model):

@@ -245,6 +245,55 @@ def test_commands_measure_a_network(source, tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"mine.py", "e.json", "i.json", "s.png"}
 
 
+VIEWING = """
+import threading
+import torch
+from torch import nn
+
+class Viewing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.lock = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(4 * 784, 10), None
+
+    def forward(self, x):
+        return self.last(torch.relu_(self.first(x.sub_(0.5))).view(x.size(0), -1))
+
+def viewing(): return Viewing()
+
+def locked():
+    network = Viewing()
+    network.lock = threading.Lock()
+    return network
+
+def traced(): return torch.jit.trace(Viewing().eval(), torch.rand(3, 1, 28, 28))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("name", ["viewing", "locked", "traced"])
+def test_commands_measure_a_network_that_views_its_values_has_a_lock_or_was_traced(name, tmp_path, capsys):
+    (tmp_path / "viewing.py").write_text(VIEWING)
+    namespace = {}
+    exec(VIEWING, namespace)
+    torch.save(namespace[name]().state_dict(), tmp_path / "w.pt")
+    which = [
+        "--network",
+        f"{tmp_path}/viewing.py:{name}",
+        "--weights",
+        str(tmp_path / "w.pt"),
+        "--data",
+        "digits",
+        "--n",
+        "10",
+    ]
+    # of an untrained network no image is left at the largest size
+    assert main(["evaluate", *which, "--eps", "0.5"]) == 0
+    assert main(["surface", *which, "--eps", "0.3", "--steps", "3", "--out", str(tmp_path / "s.png")]) == 0
+    assert main(["report", *which, "--eps", "0.5", "--out", str(tmp_path / "r.html")]) == 0
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_the_step_is_a_quarter_of_the_largest_eps_unless_given(monkeypatch):
     dataset, split = own.images("digits", 2)
     steps = []
