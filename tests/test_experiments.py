@@ -49,6 +49,28 @@ def test_what_a_profile_has(tiny):
     assert experiments.paper_place("mine") == ""
 
 
+def test_a_column_may_have_a_title_of_its_own(tiny):
+    found = yaml.safe_load(EXPERIMENTS)
+    found["artifacts"]["fig02"]["quick"]["title"] = "Two small surfaces"
+    tiny(yaml.safe_dump(found))
+    assert experiments.artifact("quick", "fig02").title == experiments.title("quick", "fig02") == "Two small surfaces"
+    assert experiments.title("smoke", "fig02") == "Two surfaces"
+
+
+def test_a_title_names_the_data_of_its_profile():
+    for profile in experiments.profiles():
+        for key in experiments.keys(profile):
+            spec = experiments.artifact(profile, key)
+            for word, begins in {
+                "handwritten digits": "digits-",
+                "colour images": "rgb-",
+                "MNIST": "mnist-",
+                "CIFAR-10": "cifar-",
+            }.items():
+                if word in spec.title:
+                    assert all(name.startswith(begins) for name in spec.models.values()), (profile, key, spec.title)
+
+
 def test_merge_keys_are_allowed_and_repeated_keys_are_not(tiny):
     tiny("x-base: &base {data: toy, epochs: 1}\nrecipes: {quick: {one: {<<: *base, epochs: 2}}}\nartifacts: {}\n")
     assert experiments.recipe_settings("quick", "one") == {"data": "toy", "epochs": 2}

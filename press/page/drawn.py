@@ -71,7 +71,8 @@ def spec_of(key: str) -> Artifact:
     entry = experiments.load()["artifacts"][key]
     there = templates.notebook_parameters(entry["notebook"])
     return Artifact(
-        key=key, profile=record["profile"], notebook=entry["notebook"], place=entry["place"], title=entry["title"],
+        key=key, profile=record["profile"], notebook=entry["notebook"], place=entry["place"],
+        title=experiments.title(record["profile"], key),
         models={role: model["name"] for role, model in record["models"].items()},
         parameters={name: value for name, value in record["parameters"].items() if name in there},
     )  # fmt: skip

@@ -83,6 +83,8 @@ def words_of(path: tuple[str, ...], roles: Mapping[str, str] | None = None, unit
 def _part(key: str, above: str, roles: Mapping[str, str], unit: str) -> str:
     if roles.get(key):
         return roles[key]
+    if (above, key) == ("within", "1"):
+        return "within 1 step"
     if re.fullmatch(r"[\d.]+(e-?\d+)?", key):
         return NUMBERED.get(above, f"ε = {{}}{unit}").format(key)
     if "_minus_" in key and key not in KNOWN:

@@ -65,7 +65,7 @@ class Numbers:
         return [self._status(key, entry) for key, entry in experiments.load()["artifacts"].items()]
 
     def _status(self, key: str, entry: dict) -> dict:
-        row = {"key": key, "title": entry["title"], "paper": entry["place"], "link": self.page(key)}
+        row = {"key": key, "title": experiments.title(self.profile, key), "paper": entry["place"], "link": self.page(key)}
         if key not in self.here:
             return row | {"seconds": None, "sha256": None}
         path = self.results / f"{key}.json"

@@ -19,7 +19,7 @@ NUMBERS = ("value", "published", "paper", "page", "status", "networks", "lacking
 def names(numbers: Numbers) -> dict[str, object]:
     """Functions and facts by name; the claims are those of this run, none where there is no ledger."""
     artifacts = {
-        key: {"notebook": entry["notebook"], "paper": entry["place"], "title": entry["title"]}
+        key: {"notebook": entry["notebook"], "paper": entry["place"], "title": experiments.title(numbers.profile, key)}
         for key, entry in experiments.load()["artifacts"].items()
     }
     ledger = claims.judged(numbers) if (settings.ROOT / "book" / "claims.yml").is_file() else []

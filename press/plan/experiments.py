@@ -143,15 +143,21 @@ def artifact(profile: str, key: str) -> Artifact:
     return _artifact(profile, key, entry)
 
 
+def title(profile: str, key: str) -> str:
+    """What an artifact is called in a profile: the title of its column, where that has one, or its own."""
+    entry = load()["artifacts"][key]
+    return (entry.get(column(profile)) or {}).get("title", entry["title"])
+
+
 def _artifact(profile: str, key: str, entry: dict) -> Artifact:
     settings = entry[column(profile)] or {}
-    fields_of(settings, required=(), allowed=("models", "parameters"), where=f"artifact {key}, profile {profile}")
+    fields_of(settings, required=(), allowed=("title", "models", "parameters"), where=f"artifact {key}, profile {profile}")
     return Artifact(
         key=key,
         profile=profile,
         notebook=entry["notebook"],
         place=entry["place"],
-        title=entry["title"],
+        title=title(profile, key),
         models=mapping(settings.get("models"), f"models of artifact {key} ({profile})"),
         parameters=mapping(settings.get("parameters"), f"parameters of artifact {key} ({profile})"),
     )
