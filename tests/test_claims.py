@@ -191,6 +191,7 @@ def test_the_book_s_claims_are_complete_and_readable():
         ("rule: []", r"has rule \[\]; allowed is a mapping"),
         ("recorded: partly", "has recorded 'partly'; allowed is a mapping"),
         ("show: {a: 3}", "shows 'a' as 3; allowed are words"),
+        ("show: {a: accuracy, b: accuracy}", "shows two numbers as accuracy; each has words of its own"),
         ("show: {'fig99:a': a}", "names the artifact 'fig99', which does not exist"),
         ("artifact: [table1]", r"has artifact \['table1'\]; allowed is a word"),
         ("section: 1", "has section 1; allowed is a word"),

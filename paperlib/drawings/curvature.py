@@ -25,7 +25,7 @@ def osculating(record: Record) -> Figure:
         # both curves lie within the frame, which is at least as high as it is wide
         low, high = min(smooth.min(), relu.min()), max(smooth.max(), relu.max())
         middle, half = (low + high) / 2, max(1.0, (high - low) / 2) + 0.1
-        ax.set(aspect="equal", xlim=(-1.1, 1.1), ylim=(middle - half, middle + half))
+        ax.set(aspect="equal", xlim=(-1.1, 1.1), ylim=(middle - half, middle + half), xticks=(-1, -0.5, 0, 0.5, 1))
         ax.set(xlabel=f"α; one unit is {unit['alpha']:g} per pixel along −sign ∇S", ylabel=f"S; one unit is {unit['S']:.3g}")
         ax.legend(frameon=False)
         return style.finished(figure)

@@ -110,6 +110,9 @@ def _check_claim(claim: dict, known: dict) -> None:
     _values(claim, claim, OF_CLAIM)
     for path, name in claim["show"].items():
         _refuse(not _is_word(path) or not _is_word(name), claim, f"shows {path!r} as {name!r}; allowed are words")
+    # the numbers of a picture are known by their words
+    twice = sorted({name for name in claim["show"].values() if list(claim["show"].values()).count(name) > 1})
+    _refuse(bool(twice), claim, f"shows two numbers as {', '.join(twice)}; each has words of its own")
     _fields(claim, claim["rule"], set(), PROFILES | {"both"}, " in rule")
     _fields(claim, claim.get("recorded", {}), set(), PROFILES, " in recorded")
     if "amended" in claim:
