@@ -70,7 +70,8 @@ def _unfolded(logarithms: Float[np.ndarray, "k"]) -> Float[np.ndarray, "d d"]:
 def _magnitudes(ax: Axes, size: Float[np.ndarray, "d d"], scale: LogNorm) -> None:
     """``|H|`` on a logarithmic scale; values below its lower end stay white."""
     magnitude = np.ma.masked_less(size, scale.vmin)
-    ax.imshow(magnitude, cmap="magma_r", norm=scale)
+    # on a dark page as well, where a gap would look like a large value
+    ax.imshow(magnitude, cmap=plt.get_cmap("magma_r").with_extremes(bad="white"), norm=scale)
     if magnitude.count() == 0:
         said = f"below\n{scale.vmin:.0e}" if size.any() else "0\neverywhere"
         ax.text(0.5, 0.5, said, transform=ax.transAxes, ha="center", va="center")

@@ -2,13 +2,16 @@
 
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import LogNorm
 from toys import images, labels_of, linear, relu_network
 
 from figures.quarters import texts, trained, written
 from paperlib import indicator
+from paperlib.drawings import dark
 from paperlib.drawings import indicator as drawings
 from paperlib.measures import indicator as measures
 from paperlib.model import softened
@@ -151,6 +154,15 @@ def test_hessians_share_one_scale_and_zeros_say_so():
     assert len(limits) == 1 and limits.pop() == pytest.approx((2e-6, 2.0), rel=0.01)
     assert texts(figure).count("0\neverywhere") == 2 and texts(figure).count("below\n2e-06") == 2
     assert "natural: reads 1" in texts(figure) and "robust: reads 3" in texts(figure)
+
+
+def test_what_is_below_the_scale_is_white_on_a_dark_page_as_well():
+    figure, ax = plt.subplots()
+    drawings._magnitudes(ax, np.zeros((4, 4)), LogNorm(1e-5, 1))
+    assert np.all(ax.images[0].to_rgba(ax.images[0].get_array()) == 1)
+    dark.darken(figure)
+    assert dark.contrast(ax.texts[0].get_color(), "white") >= dark.OF_WORDS
+    plt.close(figure)
 
 
 def test_near_zero_curves_reach_every_entry():
