@@ -387,7 +387,7 @@ def test_no_images_give_no_adversarial_images():
         ({"momentum": 1.0}, "momentum is 1.0; allowed are 0 to less than 1"),
         ({"start": images(2), "random_start": True}, "start is given with random_start; allowed is one of them"),
         ({"start": images(3)}, "start has shape (3, 1, 4, 4); allowed is that of x, (2, 1, 4, 4)"),
-        ({"target": torch.tensor([1])}, "target has another shape than y; allowed is one class an image"),
+        ({"target": torch.tensor([1])}, "target has shape (1,) for 2 images; allowed is (2,)"),
         ({"target": torch.tensor([1, 7])}, "target holds 7; allowed are labels 0..3"),
         ({"target": torch.tensor([1, 2]), "objective": "least_likely"},
          "objective is 'least_likely'; allowed are cross_entropy, cw, dlr"),

@@ -13,8 +13,8 @@ from press.plan import settings
 
 # what IPython and matplotlib would read of the reader's
 FOREIGN = ("JUPYTER_PATH", "PYTHONSTARTUP", "MPLBACKEND")
-# a warning that the loopback is not encrypted is of no use to a reader of the book
-QUIET = "--IPKernelApp.log_level=40"
+# that the loopback is not encrypted, and that a kernel was asked to end, is of no use to a reader of the book
+QUIET = "--IPKernelApp.log_level=50"
 STARTS = 8  # seconds until a kernel has loaded what a figure needs
 BEAT = 0.5
 
