@@ -28,7 +28,7 @@ PGD = {"objective": "cross_entropy", "random_start": True}
 @dataclass(frozen=True)
 class Batch:
     """What one step looks at: a network in training, images ``x`` (n, c, h, w) in [0, 1] with labels ``y`` (n,), the recipe,
-    and the sizes that hold now, ``c`` after warm-up, ``eps`` and ``step_size`` on the [0, 1] scale."""
+    and the sizes that hold now: ``c`` and ``curvature`` after warm-up, ``eps``, ``step_size`` and ``h`` of [0, 1]."""
 
     model: nn.Module
     x: Float[Tensor, "n c h w"]
@@ -38,6 +38,8 @@ class Batch:
     eps: float
     step_size: float
     generator: torch.Generator | None = None
+    curvature: float = 0.0
+    h: float = 0.0
 
 
 # One function a method.
@@ -56,6 +58,18 @@ def ours(batch: Batch) -> Loss:
 def crossentropy(batch: Batch) -> Loss:
     """Cross-entropy ``+ c |grad CE|_p`` (Ross and Doshi-Velez 2018)."""
     return flattened(batch, cross_entropy)
+
+
+def ours_curvature(batch: Batch) -> Loss:
+    """Ours ``+ k |grad S(x + h sign grad S) - grad S|_p``: the gradient must not change within h either (CURE, of
+    Moosavi-Dezfooli et al. 2019, with S for the loss and a norm of choice for the squared one)."""
+    if batch.c == 0:
+        return natural(batch)
+    p, here = batch.recipe.p, batch.x
+    Z, J = with_gradient(batch.model, here, batch.y, decision)
+    there = (here + batch.h * J.detach().sign()).clamp(0, 1)
+    _, moved = with_gradient(batch.model, there, batch.y, decision)
+    return cross_entropy(Z, batch.y).mean() + batch.c * penalty(J, p) + batch.curvature * penalty(moved - J, p)
 
 
 def advtrain(batch: Batch) -> Loss:
@@ -83,6 +97,7 @@ LOSSES: dict[str, Callable[[Batch], Loss]] = {
     "natural": natural,
     "ours": ours,
     "crossentropy": crossentropy,
+    "ours+curvature": ours_curvature,
     "advtrain": advtrain,
     "ours+advtrain": ours_advtrain,
     "minmax": minmax,
@@ -91,16 +106,18 @@ LOSSES: dict[str, Callable[[Batch], Loss]] = {
 
 def batch_loss(
     model: nn.Module, x: Float[Tensor, "n c h w"], y: Int[Tensor, "n"], recipe: Recipe, *,
-    c: float, eps: float, step_size: float, generator: torch.Generator | None = None,
+    c: float, eps: float, step_size: float, generator: torch.Generator | None = None, curvature: float = 0.0, h: float = 0.0,
 ) -> Loss:  # fmt: skip
-    """The loss of the recipe's method on one batch; ``eps`` and ``step_size`` on the [0, 1] scale, ``c`` after warm-up.
+    """The loss of the recipe's method on one batch; ``eps``, ``step_size`` and ``h`` on the [0, 1] scale, ``c`` and
+    ``curvature`` after warm-up.
 
     Examples are made with BatchNorm frozen, penalties as ``penalised`` says: no image's gradient sees its neighbours.
     """
     check_batch(x, y)
-    for name, value in (("c", c), ("eps", eps), ("step_size", step_size)):
+    sizes = {"c": c, "eps": eps, "step_size": step_size, "curvature": curvature, "h": h}
+    for name, value in sizes.items():
         check_size(name, value)
-    return LOSSES[recipe.method](Batch(model, x, y, recipe, c, eps, step_size, generator))
+    return LOSSES[recipe.method](Batch(model, x, y, recipe, generator=generator, **sizes))
 
 
 # Adversarial examples.
@@ -159,6 +176,13 @@ def penalised(model: nn.Module, x, y, function: Callable, p: str, c: float) -> t
     anything. Statistics frozen at their running means fail at the latter: shrinking such weights would please the penalty
     without flattening the network.
     """
+    Z, gradient = with_gradient(model, x, y, function)
+    size = penalty(gradient, p)
+    return cross_entropy(Z, y).mean() + c * size, size
+
+
+def with_gradient(model: nn.Module, x, y, function: Callable) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n c h w"]]:
+    """The logits and the input gradient of ``function``, both to be differentiated by the weights, as ``penalised`` says."""
     logits, statistics = [], ConstantStatistics()
 
     def values(z: Tensor) -> Tensor:
@@ -167,8 +191,7 @@ def penalised(model: nn.Module, x, y, function: Callable, p: str, c: float) -> t
 
     with FastDoubleBackward(), statistics:
         _, gradient = input_gradient(values, x, create_graph=True, backward=statistics.by_images)
-    size = penalty(_wide(gradient), p)
-    return cross_entropy(logits[0], y).mean() + c * size, size
+    return logits[0], _wide(gradient)
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,10 @@ class Normalize(nn.Module):
 
 
 def activation_layer(activation: str, beta: float) -> nn.Module:
-    """ReLU, or softplus(beta): the smooth function that tends to ReLU as beta grows. ValueError for another name."""
+    """ReLU, a smooth function in its place (SiLU, GELU), or softplus(beta), which tends to ReLU as beta grows.
+
+    Raises ValueError for another name, or for a beta of softplus that is not positive.
+    """
     check_choice("activation", activation, ACTIVATIONS)
     return ACTIVATIONS[activation](beta)
 
@@ -43,7 +47,12 @@ def _softplus(beta: float) -> nn.Module:
 
 
 # each from beta
-ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {"relu": lambda beta: nn.ReLU(), "softplus": _softplus}
+ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
+    "relu": lambda beta: nn.ReLU(),
+    "softplus": _softplus,
+    "silu": lambda beta: nn.SiLU(),
+    "gelu": lambda beta: nn.GELU(),
+}
 
 
 def build(
@@ -82,15 +91,27 @@ def build(
 # The layers of each network: ``width`` counts channels, ``fc`` the units of a hidden layer, ``act()`` makes an activation.
 
 
-def mnist_layers(shape: Shape, classes: int, *, width: int, fc: int, act: Callable) -> list[nn.Module]:
-    """The MNIST challenge's two 5x5 convolutions with max-pooling and two fully connected layers (Madry et al. 2018: width
-    32, fc 1024)."""
-    channels, height, image_width = shape
-    pooled = 2 * width * (height // 4) * (image_width // 4)
+def two_convolutions(
+    shape: Shape, classes: int, *, width: int, fc: int, act: Callable,
+    kernel: int = 5, stride: int = 1, padding: int = 2, pool: Callable = nn.MaxPool2d,
+) -> list[nn.Module]:  # fmt: skip
+    """Two convolutions of ``width`` and twice as many channels, each pooled where it has no stride, and two fully connected
+    layers: all that the paper says of its MNIST network (A.3)."""
+    channels, *sides = shape
+
+    def halved(side: int) -> int:
+        side = (side + 2 * padding - kernel) // stride + 1
+        return side // 2 if stride == 1 else side
+
+    left = [halved(halved(side)) for side in sides]
+    if min(left) < 1:
+        raise InputError(f"images are {sides[0]} x {sides[1]} pixels; allowed are larger ones, for two convolutions of "
+                         f"{kernel} x {kernel} leave nothing of these")  # fmt: skip
+    pooling = [[pool(2)] if stride == 1 else [] for _ in range(2)]
     return [
-        nn.Conv2d(channels, width, 5, padding=2), act(), nn.MaxPool2d(2),
-        nn.Conv2d(width, 2 * width, 5, padding=2), act(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(pooled, fc), act(), nn.Linear(fc, classes),
+        nn.Conv2d(channels, width, kernel, stride, padding), act(), *pooling[0],
+        nn.Conv2d(width, 2 * width, kernel, stride, padding), act(), *pooling[1],
+        nn.Flatten(), nn.Linear(2 * width * math.prod(left), fc), act(), nn.Linear(fc, classes),
     ]  # fmt: skip
 
 
@@ -115,14 +136,20 @@ class ConvBN(nn.Module):
         return F.conv2d(x, weight, shift, stride=self.conv.stride, padding=self.conv.padding)
 
 
-def cifar_layers(shape: Shape, classes: int, *, width: int, fc: int, act: Callable) -> list[nn.Module]:
-    """Five 3x3 convolutions with BatchNorm, max-pooling after the second and the fourth, global average pooling (A.3)."""
+def cifar_layers(
+    shape: Shape, classes: int, *, width: int, fc: int, act: Callable, conv: Callable = ConvBN, pool: Callable = nn.MaxPool2d
+) -> list[nn.Module]:
+    """Five 3x3 convolutions with BatchNorm, pooling after the second and the fourth, global average pooling (A.3)."""
     w = width
     return [
-        ConvBN(shape[0], w), act(), ConvBN(w, 2 * w), act(), nn.MaxPool2d(2),
-        ConvBN(2 * w, 2 * w), act(), ConvBN(2 * w, 4 * w), act(), nn.MaxPool2d(2),
-        ConvBN(4 * w, 4 * w), act(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * w, classes),
+        conv(shape[0], w), act(), conv(w, 2 * w), act(), pool(2),
+        conv(2 * w, 2 * w), act(), conv(2 * w, 4 * w), act(), pool(2),
+        conv(4 * w, 4 * w), act(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * w, classes),
     ]  # fmt: skip
+
+
+# a convolution that keeps the size of the image, without BatchNorm
+PLAIN = partial(nn.Conv2d, kernel_size=3, padding=1)
 
 
 class Residual(nn.Module):
@@ -155,8 +182,16 @@ def linear_layers(shape: Shape, classes: int, *, width: int, fc: int, act: Calla
 
 
 NETWORKS = {
-    "mnist": mnist_layers,
+    # with width 32 and fc 1024 the MNIST challenge's (Madry et al. 2018)
+    "mnist": two_convolutions,
+    # what the paper's words allow as well: Wong and Kolter's (2018) is strided, LeNet-5 (LeCun et al. 1998) has no padding
+    "average": partial(two_convolutions, pool=nn.AvgPool2d),
+    "strided": partial(two_convolutions, kernel=4, stride=2, padding=1),
+    "small": partial(two_convolutions, kernel=3, padding=1),
+    "valid": partial(two_convolutions, padding=0),
     "cifar": cifar_layers,
+    "cifar-average": partial(cifar_layers, pool=nn.AvgPool2d),
+    "cifar-plain": partial(cifar_layers, conv=PLAIN),
     "resnet": resnet_layers,
     "linear": linear_layers,
 }

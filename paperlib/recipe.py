@@ -22,31 +22,40 @@ from paperlib.refusal import (
 class Needs:
     """What a method takes from its recipe.
 
-    ``penalty``: whether its loss has one, whose strength ``c`` must then be positive. ``source``: whether another network
-    may make its adversarial examples.
+    ``penalty``: whether its loss has one, whose strength ``c`` must then be positive; ``curvature``: whether it has a second
+    one, of the gradient's change, which needs a strength and a scale ``h``. ``source``: what another network may give it,
+    its adversarial ``examples`` or the weights that it ``starts`` from.
     """
 
     penalty: bool = False
-    source: bool = False
+    curvature: bool = False
+    source: str = ""
 
 
 # the losses are in paperlib.losses
 METHODS = {
     "natural": Needs(),
-    "ours": Needs(penalty=True),
-    "crossentropy": Needs(penalty=True),
-    "advtrain": Needs(source=True),
+    "ours": Needs(penalty=True, source="starts"),
+    "crossentropy": Needs(penalty=True, source="starts"),
+    "ours+curvature": Needs(penalty=True, curvature=True, source="starts"),
+    "advtrain": Needs(source="examples"),
     "ours+advtrain": Needs(penalty=True),
     "minmax": Needs(),
 }
 # in paperlib.model
 NETWORKS = (
     "mnist",
+    "average",
+    "strided",
+    "small",
+    "valid",
     "cifar",
+    "cifar-average",
+    "cifar-plain",
     "resnet",
     "linear",
 )
-ACTIVATIONS = ("relu", "softplus")
+ACTIVATIONS = ("relu", "softplus", "silu", "gelu")
 NORMS = ("1", "2", "inf", "squared")
 
 CHOICES = {
@@ -61,12 +70,15 @@ class Recipe:
 
     ``c`` is the strength of the penalty: Eq. 11's c for ``ours``, Ross and Doshi-Velez's lambda for ``crossentropy``; it
     multiplies the batch mean of one image's ``|grad|_p`` on [0, 1] inputs (``p``: 1, 2, inf, or ``squared`` for
-    ``|.|_2^2``), and grows linearly from 0 during the first ``warmup`` epochs. ``eps``, ``step_size`` and ``steps`` set
-    the adversarial examples of training and of the progress bar, in the data's unit (``pixel_scale``); ``eps`` too grows
-    from 0, during ``eps_warmup`` epochs. ``keep`` names the epoch whose weights are kept: the ``last``, or the ``best``
-    under the progress bar's attack on held-out images (early stopping; Rice et al. 2020). ``source`` names a network of
-    ``experiments.yml`` against which AdvTrain makes its examples once, before training; without it the network in training
-    meets examples of its own. Raises ValueError, naming the field, its value and what is allowed.
+    ``|.|_2^2``), and grows linearly from 0 during the first ``warmup`` epochs. ``curvature`` is that of the same norm of
+    the gradient's change at a distance ``h`` per pixel, in the data's unit, and grows with ``c``. ``eps``, ``step_size``
+    and ``steps`` set the adversarial examples of training and of the progress bar, in the data's unit (``pixel_scale``);
+    ``eps`` too grows from 0, during ``eps_warmup`` epochs. ``keep`` names the epoch whose weights are kept: the ``last``,
+    or the ``best`` under the progress bar's attack on held-out images (early stopping; Rice et al. 2020). ``source``
+    names a network of ``experiments.yml``: AdvTrain makes its examples against that one, once, before training, where
+    without it the network in training meets examples of its own; a penalised network starts from its weights, and from
+    random ones without.
+    Raises ValueError, naming the field, its value and what is allowed.
     """
 
     data: str
@@ -82,6 +94,8 @@ class Recipe:
     steps: int = 10
     c: float = 0.0
     p: str | int = "1"
+    curvature: float = 0.0
+    h: float = 0.0
     warmup: float = 0.0
     eps_warmup: float = 0.0
     batch: int = 100
@@ -103,7 +117,7 @@ class Recipe:
             check_choice(name, getattr(self, name), values)
         for name in ("width", "fc", "epochs", "batch", "steps"):
             check_count(name, getattr(self, name))
-        for name in ("c", "warmup", "eps_warmup", "eps", "weight_decay"):
+        for name in ("c", "curvature", "h", "warmup", "eps_warmup", "eps", "weight_decay"):
             check_size(name, getattr(self, name))
         for name in ("lr", "step_size", "beta"):
             check_positive(name, getattr(self, name))
@@ -123,8 +137,10 @@ class Recipe:
         unfit, sourced = bool(self.source) and not needs.source, [name for name, of in METHODS.items() if of.source]
         reject(unfit, f"source is {self.source!r} with method {self.method!r}; allowed is a source with method "
                f"{' or '.join(map(repr, sourced))}")  # fmt: skip
-        weak = needs.penalty and self.c == 0
-        reject(weak, f"c is 0 with method {self.method!r}; allowed is a positive number")
+        positive = ["c"] * needs.penalty + ["curvature", "h"] * needs.curvature
+        for name in positive:
+            weak = getattr(self, name) == 0
+            reject(weak, f"{name} is 0 with method {self.method!r}; allowed is a positive number")
 
     @classmethod
     def of(cls, settings: dict) -> "Recipe":

@@ -23,7 +23,7 @@ from paperlib import sealed
 from paperlib.attack import attack
 from paperlib.data import Dataset, Split
 from paperlib.losses import batch_loss, with_examples
-from paperlib.recipe import Recipe
+from paperlib.recipe import METHODS, Recipe
 from paperlib.refusal import check_count, is_number, reject
 from paperlib.state import evaluating
 
@@ -83,9 +83,9 @@ def fit(
     recipe: Recipe, dataset: Dataset, *, state_file: Path | None = None, budget: float | None = None,
     device: str = "cpu", progress: bool = True, name: str = "", watch_n: int = 200, source: nn.Module | None = None,
 ) -> tuple[nn.Module, list[dict]]:  # fmt: skip
-    """Train the recipe's network on ``dataset.train``, and on adversarial examples of it against ``source`` if the recipe
-    names one; returns it in eval mode with its curve, one dict an epoch (``loss``, ``clean`` and ``adversarial`` accuracy in
-    percent on held-out images, ``seconds``, ``lr``).
+    """Train the recipe's network on ``dataset.train``, with ``source`` if the recipe names one: on adversarial examples
+    against it as well, or from its weights; returns it in eval mode with its curve, one dict an epoch (``loss``, ``clean``
+    and ``adversarial`` accuracy in percent on held-out images, ``seconds``, ``lr``).
 
     After each epoch everything needed to go on is written to ``state_file``, and a later call with the same recipe goes
     on from it. Raises OutOfTime when the next epoch would not fit into ``budget`` seconds; ValueError for a state file
@@ -101,9 +101,10 @@ def fit(
     reject(bool(recipe.source) != (source is not None), f"source is {'a' if source else 'no'} network and the recipe names "
            f"{recipe.source or 'none'}; allowed is a network where the recipe names one")  # fmt: skip
     split = dataset.train.first(recipe.train_n)
-    if source is not None:
+    starts = source is not None and METHODS[recipe.method].source == "starts"
+    if source is not None and not starts:
         split = with_examples(split, source, recipe, dataset, device)
-    run = _begun(recipe, dataset, len(split), device)
+    run = _begun(recipe, dataset, len(split), device, source if starts else None)
     # choosing an epoch takes more images than watching progress
     watch_n = max(watch_n, 1000) if recipe.keep == "best" else watch_n
     if state_file is not None and Path(state_file).exists():
@@ -164,12 +165,20 @@ def _now(device: str) -> float:
     return time.perf_counter()
 
 
-def _begun(recipe: Recipe, dataset: Dataset, n: int, device: str) -> "_Run":
-    """A training of ``n`` images before its first step."""
+def _begun(recipe: Recipe, dataset: Dataset, n: int, device: str, start: nn.Module | None = None) -> "_Run":
+    """A training of ``n`` images before its first step, with random weights or those of ``start``."""
     model = untrained(recipe, dataset).to(device)
+    if start is not None:
+        _take_weights(model, start, recipe.source)
     if recipe.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return _Run(recipe, dataset, model, n)
+
+
+def _take_weights(model: nn.Module, start: nn.Module, name: str) -> None:
+    shapes = [{key: tuple(tensor.shape) for key, tensor in each.state_dict().items()} for each in (model, start)]
+    reject(shapes[0] != shapes[1], f"source is {name!r}, a network of other layers; allowed is one of the same")
+    model.load_state_dict(start.state_dict())
 
 
 class _Run:
@@ -256,11 +265,12 @@ class _Run:
         x = x.contiguous(memory_format=torch.channels_last) if recipe.channels_last else x
         grown = {name: min(1.0, at / length) if length else 1.0
                  for name, length in (("c", recipe.warmup), ("eps", recipe.eps_warmup))}  # fmt: skip
+        to_input = self.dataset.to_input
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             loss = batch_loss(
-                self.model, x, y, recipe, c=recipe.c * grown["c"],
-                eps=self.dataset.to_input(recipe.eps) * grown["eps"],
-                step_size=self.dataset.to_input(recipe.step_size), generator=generator,
+                self.model, x, y, recipe, c=recipe.c * grown["c"], curvature=recipe.curvature * grown["c"],
+                eps=to_input(recipe.eps) * grown["eps"], step_size=to_input(recipe.step_size), h=to_input(recipe.h),
+                generator=generator,
             )  # fmt: skip
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

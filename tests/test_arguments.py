@@ -146,7 +146,8 @@ ROWS = {
     "intervals.wilson": Row({"successes": "from 0", "n": "count"}, successes=1, n=2),
     "intervals.distances": Row({"reach": "positive"}, ("t",), t=np.ones(3), reach=2.0, unit=""),
     "losses.batch_loss": labelled(
-        {"c": "size", "eps": "size", "step_size": "size"}, recipe=toy_recipe(), c=0.0, eps=0.1, step_size=0.1),
+        dict.fromkeys(("c", "eps", "step_size", "curvature", "h"), "size"), curvature=0.0, h=0.0,
+        recipe=toy_recipe(), c=0.0, eps=0.1, step_size=0.1),
     "losses.penalty": Row({"p": "choice"}, ("gradient",), gradient=J, p="1"),
     "model.activation_layer": Row({"activation": "choice", "beta": "positive"}, activation="softplus", beta=1.0),
     "model.build": Row(
@@ -200,7 +201,8 @@ PLAIN = {
     "surface.orthogonal", "surface.filter_normalised", "surface.parameters_of", "square.side", "reporting.report.recorded",
     "losses.natural", "losses.ours", "losses.crossentropy", "losses.advtrain", "losses.ours_advtrain", "losses.minmax",
     "losses.examples", "losses.with_examples", "losses.flattened", "losses.penalised",
-    "model.mnist_layers", "model.cifar_layers", "model.resnet_layers", "model.linear_layers",
+    "losses.ours_curvature", "losses.with_gradient",
+    "model.two_convolutions", "model.cifar_layers", "model.resnet_layers", "model.linear_layers",
     "train.untrained", "train.augmented", "train.save_state", "train.load_state",
 }  # fmt: skip
 # modules whose inputs are files, names, words or records, which have tests of their own

@@ -15,6 +15,8 @@ from paperlib.recipe import METHODS
 
 DATA = toy_dataset()
 SIZES = {"c": 0.3, "eps": 0.1, "step_size": 0.05}
+# what a recipe of any method may say, and that of a curvature must
+CURVED = {"curvature": 1.0, "h": 0.1}
 
 
 def batch(n: int = 5):
@@ -88,8 +90,8 @@ def test_loss_of_every_other_method():
     model, (x, y) = smooth_network(), batch()
 
     def loss(method: str, **changes) -> float:
-        recipe = toy_recipe(method=method, c=1.0, steps=3)
-        return batch_loss(model, x, y, recipe, **SIZES | changes, generator=seeded()).item()
+        recipe = toy_recipe(method=method, c=1.0, steps=3, **CURVED)
+        return batch_loss(model, x, y, recipe, **SIZES | {"curvature": 0.2, "h": 0.1} | changes, generator=seeded()).item()
 
     def ce(z: torch.Tensor) -> float:
         return cross_entropy(model(z), y).mean().item()
@@ -108,7 +110,7 @@ def test_loss_of_every_other_method():
 @pytest.mark.parametrize("method", LOSSES)
 def test_bf16_descends_nearly_the_same_way(method):
     model, (x, y) = smooth_network(), batch(20)
-    recipe = toy_recipe(method=method, c=1.0)
+    recipe = toy_recipe(method=method, c=1.0, **CURVED)
     ways = []
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
@@ -123,13 +125,44 @@ def test_a_loss_takes_what_its_method_says_that_it_needs(method):
     model, (x, y) = smooth_network(), batch()
 
     def loss(c: float, **changes) -> float:
-        recipe = toy_recipe(method=method, c=1.0, steps=3, **changes)
+        recipe = toy_recipe(method=method, c=1.0, steps=3, **CURVED | changes)
         return batch_loss(model, x, y, recipe, **SIZES | {"c": c}, generator=seeded()).item()
 
     assert (loss(0.0) != loss(0.3)) == METHODS[method].penalty
-    if METHODS[method].source:
+    if METHODS[method].source == "examples":
         plain = cross_entropy(model(x), y).mean().item()
         assert loss(0.3, source="toy") == pytest.approx(plain) != pytest.approx(loss(0.3))
+
+
+class Quadratic(torch.nn.Module):
+    """S of class 0 is ``scale (b x + x H x / 2)``."""
+
+    def __init__(self, H: torch.Tensor, b: torch.Tensor):
+        super().__init__()
+        self.H, self.b, self.scale = H, b, torch.nn.Parameter(torch.ones((), dtype=H.dtype))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        flat = x.flatten(1)
+        S = self.scale * (flat @ self.b + (flat @ self.H * flat).sum(1) / 2)
+        return torch.stack([S, torch.zeros_like(S)], 1)
+
+
+@pytest.mark.parametrize("p", NORMS)
+def test_the_curvature_of_a_quadratic_is_its_hessian_times_the_way(p):
+    H = torch.randn(16, 16, generator=seeded(), dtype=torch.float64)
+    H, b = H + H.T, torch.randn(16, generator=seeded(1), dtype=torch.float64)
+    model = Quadratic(H, b)
+    x = images(3, (1, 4, 4)).clamp(0.2, 0.8)
+    y, h = torch.zeros(3, dtype=torch.long), 0.1
+    J = b + x.flatten(1) @ H
+    change = h * J.sign() @ H
+    recipe = toy_recipe(method="ours+curvature", c=1.0, p=p, curvature=1.0, h=0.1)
+    found = batch_loss(model, x, y, recipe, **SIZES, curvature=0.7, h=h)
+    expected = cross_entropy(model(x), y).mean() + 0.3 * penalty(J, p) + 0.7 * penalty(change, p)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+    (slope,) = torch.autograd.grad(found - cross_entropy(model(x), y).mean(), model.scale)
+    order = 2 if p == "squared" else 1  # both penalties grow with the network's scale so
+    assert slope.item() == pytest.approx(order * (0.3 * penalty(J, p) + 0.7 * penalty(change, p)).item(), rel=1e-6)
 
 
 def test_with_a_source_adversarial_training_meets_each_image_and_one_fixed_example_of_it():
@@ -220,10 +253,10 @@ def test_batchnorms_statistics_see_each_batch_once(method):
     torch.manual_seed(0)
     model = build("cifar", width=2, shape=(1, 8, 8), classes=4).train()
     x, y = batch(8)
-    recipe = toy_recipe(network="cifar", method=method, c=1.0)
+    recipe = toy_recipe(network="cifar", method=method, c=1.0, **CURVED)
     batch_loss(model, x, y, recipe, **SIZES, generator=seeded()).backward()
     counts = {int(m.num_batches_tracked) for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)}
-    assert counts == ({2} if method == "ours+advtrain" else {1})
+    assert counts == ({2} if method in ("ours+advtrain", "ours+curvature") else {1})
     assert all(module.training for module in model.modules())
 
 

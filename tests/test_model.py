@@ -1,5 +1,8 @@
 """The networks of A.3: shapes, normalisation, and what softening keeps."""
 
+import math
+from statistics import NormalDist
+
 import pytest
 import torch
 from torch import nn
@@ -7,10 +10,18 @@ from toys import images
 
 from paperlib import model
 
+NORMAL = NormalDist().cdf
+
 
 @pytest.mark.parametrize("network", model.NETWORKS)
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 9, 13)])
 def test_every_network_gives_logits_for_every_shape(network, shape):
+    if (network, min(shape[1:])) == ("valid", 9):
+        with pytest.raises(
+            ValueError, match="images are 9 x 13 pixels; allowed are larger ones, for two convolutions of 5 x 5"
+        ):
+            model.build(network, width=2, shape=shape)
+        return
     built = model.build(network, width=2, fc=8, shape=shape, classes=5)
     assert built(torch.rand(3, *shape)).shape == (3, 5)
 
@@ -19,6 +30,27 @@ def test_the_mnist_network_is_the_challenges():
     built = model.build("mnist", width=32, fc=1024)
     # conv 5x5x1x32 and 5x5x32x64, 7x7x64 to 1024, 1024 to 10, with biases
     assert sum(weight.numel() for weight in built.parameters()) == 832 + 51264 + 3212288 + 10250
+
+
+def test_an_architecture_with_two_convolutions_is_what_its_paper_says():
+    # Wong and Kolter (2018): 4x4 with stride 2, 16 and 32 channels, 100 units; LeNet-5's 5x5 without padding leave 4x4
+    sizes = {"strided": (256 + 16, 8192 + 32, 156800 + 100, 1010), "valid": (400 + 16, 12800 + 32, 51200 + 100, 1010)}
+    for network, expected in sizes.items():
+        built = model.build(network, width=16, fc=100)
+        assert sum(weight.numel() for weight in built.parameters()) == sum(expected)
+    pools = {"average": nn.AvgPool2d, "mnist": nn.MaxPool2d, "small": nn.MaxPool2d, "cifar-average": nn.AvgPool2d}
+    for network, pool in pools.items():
+        assert sum(isinstance(layer, pool) for layer in model.build(network, width=2, shape=(1, 28, 28)).modules()) == 2
+    plain = model.build("cifar-plain", width=2, shape=(3, 32, 32))
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in plain.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [("silu", lambda z: z / (1 + math.exp(-z))), ("gelu", lambda z: z * NORMAL(z))]
+)
+def test_a_smooth_activation_is_its_formula(name, function):
+    z = torch.linspace(-4, 4, 9, dtype=torch.float64)
+    assert model.activation_layer(name, 10.0)(z).tolist() == pytest.approx([function(float(a)) for a in z])
 
 
 def test_the_cifar_network_has_five_convolutions_and_the_resnet_twenty_layers():
@@ -95,7 +127,8 @@ def test_softplus_is_the_activation_asked_for():
         (lambda: model.build("mnist", width=0), "width is 0; allowed is an integer of at least 1"),
         (lambda: model.build("mnist", width=1, fc=0), "fc is 0; allowed is an integer of at least 1"),
         (lambda: model.build("mnist", width=1, shape=(1, 3, 9)), "images are 3 x 9 pixels; allowed are at least 4 x 4"),
-        (lambda: model.build("mnist", width=1, activation="gelu"), "activation is 'gelu'; allowed are relu, softplus"),
+        (lambda: model.build("mnist", width=1, activation="tanh"),
+         "activation is 'tanh'; allowed are relu, softplus, silu, gelu"),  # fmt: skip
         (lambda: model.activation_layer("softplus", 0.0), "beta is 0.0; allowed is a positive number"),
         (lambda: model.softened(nn.Sequential(nn.ReLU()), -1.0), "beta is -1.0; allowed is a positive number"),
         (lambda: model.softened(nn.Linear(2, 2), 1.0), "model has no nn.ReLU module; softened() allows networks whose "

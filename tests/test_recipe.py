@@ -41,7 +41,7 @@ def test_a_recipe_is_frozen_and_survives_its_card():
 WRONG = [
     ("network", "vgg", f"allowed are {', '.join(recipe.NETWORKS)}"),
     ("method", "trades", f"allowed are {', '.join(recipe.METHODS)}"),
-    ("activation", "gelu", "allowed are relu, softplus"),
+    ("activation", "tanh", "allowed are relu, softplus, silu, gelu"),
     ("p", "3", "allowed are 1, 2, inf, squared"),
     ("optimizer", "lbfgs", "allowed are adam, sgd"),
     ("precision", "fp16", "allowed are fp32, bf16"),
@@ -51,7 +51,8 @@ WRONG = [
     *[(name, value, "allowed is an integer of at least 1")
       for name in ("width", "fc", "epochs", "batch", "steps") for value in (0, 1.5, "8", True, None)],
     *[(name, value, "allowed is a number of at least 0")
-      for name in ("c", "warmup", "eps_warmup", "eps", "weight_decay") for value in (-0.1, "1", math.nan, math.inf, True)],
+      for name in ("c", "curvature", "h", "warmup", "eps_warmup", "eps", "weight_decay")
+      for value in (-0.1, "1", math.nan, math.inf, True)],
     *[(name, value, "allowed is a positive number")
       for name in ("lr", "step_size", "beta") for value in (0, -1.0, "1", math.nan)],
     *[(name, value, "allowed are true and false") for name in ("augment", "channels_last") for value in (1, "yes")],
@@ -74,15 +75,22 @@ def test_every_field_of_a_recipe_is_checked():
     assert {field for field, _, _ in WRONG} == {field.name for field in fields(Recipe)}
 
 
-@pytest.mark.parametrize("method", ["ours", "crossentropy", "ours+advtrain"])
+def test_a_curvature_needs_a_strength_and_a_scale():
+    for name, other in (("curvature", "h"), ("h", "curvature")):
+        with pytest.raises(ValueError) as caught:
+            toy_recipe(method="ours+curvature", c=1.0, **{other: 0.1})
+        assert str(caught.value) == f"{name} is 0 with method 'ours+curvature'; allowed is a positive number"
+
+
+@pytest.mark.parametrize("method", ["ours", "crossentropy", "ours+advtrain", "ours+curvature"])
 def test_a_penalty_needs_a_strength(method):
     with pytest.raises(ValueError) as caught:
         toy_recipe(method=method)
     assert str(caught.value) == f"c is 0 with method {method!r}; allowed is a positive number"
 
 
-def test_a_source_is_for_methods_whose_examples_another_network_may_make():
-    sentence = "source is 'toy' with method 'minmax'; allowed is a source with method 'advtrain'"
+def test_a_source_is_for_methods_to_which_another_network_gives_something():
+    sentence = "source is 'toy' with method 'minmax'; allowed is a source with method 'ours' or .* or 'advtrain'"
     with pytest.raises(ValueError, match=sentence):
         toy_recipe(method="minmax", source="toy")
     assert toy_recipe(method="advtrain", source="toy").source == "toy"

@@ -31,18 +31,30 @@ def test_a_source_makes_another_network_and_must_be_given_exactly_when_named():
         fit(recipe, DATA, progress=False, source=smooth_network())
 
 
+def test_a_penalised_network_starts_from_the_weights_of_its_source():
+    recipe = toy_recipe(method="ours", c=0.1, source="toy", epochs=1, lr=1e-9)
+    start = train.untrained(toy_recipe(seed=5), DATA)
+    moved, _ = fit(recipe, DATA, progress=False, source=start)
+    assert torch.allclose(weights(moved), weights(start), atol=1e-6)
+    assert not torch.allclose(weights(moved), weights(train.untrained(recipe, DATA)), atol=1e-2)
+    with pytest.raises(ValueError, match="source is 'toy', a network of other layers; allowed is one of the same"):
+        fit(recipe, DATA, progress=False, source=smooth_network())
+
+
 # Warm-up and units.
 
 
 def test_c_and_eps_grow_linearly_and_sizes_are_converted_once(monkeypatch):
     seen = []
 
-    def noted(model, x, y, recipe, *, c, eps, step_size, generator):
+    def noted(model, x, y, recipe, *, c, eps, step_size, generator, curvature, h):
         seen.append((c, eps, step_size))
+        assert curvature == pytest.approx(0.5 * c) and h == pytest.approx(25.5 / 255)
         return cross_entropy(model(x), y).mean()
 
     monkeypatch.setattr(train, "batch_loss", noted)
-    recipe = toy_recipe(method="ours", c=0.8, warmup=1.5, eps=51, eps_warmup=2, step_size=10.2, epochs=3, batch=15, lr=1e-4)
+    recipe = toy_recipe(method="ours", c=0.8, warmup=1.5, eps=51, eps_warmup=2, step_size=10.2, epochs=3, batch=15, lr=1e-4,
+                        curvature=0.4, h=25.5)  # fmt: skip
     fit(recipe, toy_dataset((3, 8, 8), pixel_scale=255), progress=False)
     at = [epoch + k / 4 for epoch in range(3) for k in range(4)]
     assert [c for c, _, _ in seen] == pytest.approx([0.8 * min(1, t / 1.5) for t in at])
