@@ -43,12 +43,12 @@ METHODS = {
     "crossentropy": Name("CrossEntropy", PURPLE, "^"),
     "ours": Name("Ours", GREEN, "D", "network “Ours”"),
     "ours+curvature": Name("Ours+Curvature", BROWN, "p"),
-    "ours-smooth": Name("Ours, smooth", OLIVE, "h"),
     "ours+advtrain": Name("Ours+AdvTrain", SKY, "v"),
     "minmax": Name("MinMax", BLUE, "X"),
 }
 # what networks are called besides: the robust one of a pair, and the norms of penalties beside each other
 ROLES = {
+    "ours-smooth": Name("Ours, smooth", OLIVE, "h"),
     "robust": Name("robust", BLUE, title="robust network"),
     "l1": Name("l1", GREEN),
     "l2": Name("l2", BLUE),

@@ -14,7 +14,7 @@ from paperlib import names
 from paperlib.__main__ import parser as own_parser
 from press.__main__ import parser as book_parser
 from press.page import amended, answers, findings, library
-from press.page.claims import CHECKS, FIELDS, PROFILES, VERDICTS
+from press.page.claims import BEYOND, CHECKS, FIELDS, PROFILES, VERDICTS
 from press.page.columns import Columns
 from press.plan import experiments, settings, templates
 from press.plan.experiments import build_dir
@@ -103,8 +103,10 @@ def rendered(path: Path, calls: list | None = None, claims: list | None = None, 
 
     environment.globals |= {name: noting(name, "VALUE") for name in COLUMNS}
     environment.globals |= {"page": noting("page", "[page](figures/fig01.md)"), "profile": "quick", "artifacts": PLACES}
-    environment.globals |= {"alone": alone, "claims": claims or judged({}), "status": lambda: STATUS}
     known = claims or judged({})
+    apart = {beyond: [claim for claim in known if (claim["section"] == BEYOND) == beyond] for beyond in (False, True)}
+    questions = [claim | {"measured_at": "0123456789"} for claim in apart[True]]
+    environment.globals |= {"alone": alone, "claims": apart[False], "questions": questions, "status": lambda: STATUS}
     environment.globals |= EDITION | {"library": lambda: "", "badge": answers.badge} | answers.helpers(known)
     environment.globals |= {"amended": amended.counts(known), "amendments": amended.table(known)}
     environment.globals |= {"headline": lambda artifact, title: title, "surface": lambda key, panels: key}
@@ -240,12 +242,13 @@ def test_a_verdict_appears_on_the_pages_that_collect_it(verdict):
     claims = judged({"run": {"verdict": verdict, "ours": "MEASURED"}})
     names = ("intro", "claims", "what-reproduces", "what-does-not")
     pages = {name: rendered(BOOK / f"{name}.md", claims=claims) for name in names}
-    assert f"| {verdict} | {len(CLAIMS) if verdict == 'not run' else 0} | {len(CLAIMS)} |" in pages["intro"]
+    of_paper = sum(claim["section"] != BEYOND for claim in CLAIMS)
+    assert f"| {verdict} | {of_paper if verdict == 'not run' else 0} | {of_paper} |" in pages["intro"]
     assert pages["claims"].count("MEASURED") == len(CLAIMS)
     assert pages["claims"].count(f"| This run | {answers.badge(verdict)} |") == len(CLAIMS)
-    assert pages["what-reproduces"].count("MEASURED") == (len(CLAIMS) if verdict == "reproduced" else 0)
+    assert pages["what-reproduces"].count("MEASURED") == (of_paper if verdict == "reproduced" else 0)
     bad = verdict in ("partly", "not reproduced", "undecided", "not testable")
-    assert pages["what-does-not"].count("MEASURED") == (len(CLAIMS) if bad else 0)
+    assert pages["what-does-not"].count("MEASURED") == (of_paper if bad else 0)
 
 
 def test_the_published_verdict_counts_more_than_this_run():

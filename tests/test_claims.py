@@ -4,8 +4,9 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
-from press.page import amended, claims
+from press.page import amended, claims, findings
 from press.page.claims import Values, judge, outcome
 from press.page.values import Numbers
 
@@ -285,6 +286,22 @@ def test_every_claim_with_a_correction_names_its_commits_and_the_repository_date
             done = subprocess.run(command, capture_output=True, text=True)
             # a checkout without its history cannot say
             assert done.returncode or done.stdout.startswith(date.replace(" ", "T")), entry["id"]
+
+
+def test_the_rule_of_a_question_was_in_the_ledger_when_its_numbers_were_measured():
+    for entry in (entry for entry in claims.load() if entry["section"] == claims.BEYOND):
+        commit = findings.commit_of(findings.edition_dir(), entry["artifact"])
+        if not commit:
+            continue  # no numbers yet
+        assert "ruled" in entry, entry["id"]
+        command = ["git", "-C", str(claims.settings.ROOT), "show", f"{commit}:book/claims.yml"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            continue  # a checkout without its history cannot say
+        then = {claim["id"]: claim for claim in yaml.safe_load(done.stdout)}
+        assert then[entry["id"]]["rule"] == entry["rule"] and then[entry["id"]]["show"] == entry["show"], entry["id"]
+        older = ["git", "-C", str(claims.settings.ROOT), "merge-base", "--is-ancestor", entry["ruled"].split()[0], commit]
+        assert subprocess.run(older).returncode == 0, entry["id"]
 
 
 def test_a_verdict_quoted_in_a_note_is_the_one_before():

@@ -41,15 +41,15 @@ def spread(rows: dict[str, dict]) -> dict:
     """
     seeded = [(*role.partition("-")[::2], row) for role, row in rows.items()]
     of = {method: [row for other, seed, row in seeded if other == method and seed.isdigit()] for method, _, _ in seeded}
-    return {method: _ranges(found) for method, found in of.items() if len(found) > 1}
+    return {method: ranges(found) for method, found in of.items() if len(found) > 1}
 
 
-def _ranges(rows: list[dict]) -> dict:
+def ranges(rows: list[dict]) -> dict:
     """The same nested keys, with the range of the rows' means at each interval."""
     if "mean" in rows[0]:
         means = [row["mean"] for row in rows]
         return {"mean": sum(means) / len(means), "low": min(means), "high": max(means), "n": len(means)}
-    return {key: _ranges([row[key] for row in rows]) for key in rows[0]}
+    return {key: ranges([row[key] for row in rows]) for key in rows[0]}
 
 
 def seed_differences(flags: dict[str, Flags], first: str, second: str) -> dict:

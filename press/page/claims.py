@@ -27,8 +27,10 @@ CHECKS = {
 }  # fmt: skip
 FIELDS = (
     {"id", "section", "claim", "artifact", "quantity", "show", "rule", "paper"},
-    {"note", "corrected", "amended", "recorded"},
+    {"note", "corrected", "amended", "ruled", "recorded"},
 )
+# the section of what the paper does not claim and this book asks
+BEYOND = "beyond"
 PROFILES = {"quick", "paper"}
 COMMIT = r"[0-9a-f]{7,40} \d{4}-\d\d-\d\d \d\d:\d\d"
 
@@ -46,7 +48,7 @@ WORD, NUMBER = (_is_word, "a word"), (_is_number, "a finite number")
 EITHER = (lambda value: _is_word(value) or _is_number(value), "a word or a finite number")
 MAPPING = (lambda value: isinstance(value, dict), "a mapping")
 OF_CLAIM = {
-    **dict.fromkeys(("id", "section", "claim", "artifact", "quantity", "note", "corrected"), WORD),
+    **dict.fromkeys(("id", "section", "claim", "artifact", "quantity", "note", "corrected", "ruled"), WORD),
     **dict.fromkeys(("show", "rule", "amended", "recorded"), MAPPING), "paper": EITHER,
 }  # fmt: skip
 OF_CHECK = {
@@ -117,6 +119,8 @@ def _check_claim(claim: dict, known: dict) -> None:
     _fields(claim, claim.get("recorded", {}), set(), PROFILES, " in recorded")
     if "amended" in claim:
         _check_amended(claim, claim["amended"])
+    fits = "ruled" not in claim or re.fullmatch(COMMIT, claim["ruled"])
+    _refuse(not fits, claim, f"has ruled {claim.get('ruled')!r}; allowed is a commit with its date and hour")
     for artifact in [claim["artifact"], *(path.partition(":")[0] for path in claim["show"] if ":" in path)]:
         _refuse(artifact not in known, claim, f"names the artifact {artifact!r}, which does not exist")
     for profile, checks in claim["rule"].items():

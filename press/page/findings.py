@@ -41,6 +41,12 @@ def seeds(folder: Path) -> dict[str, int]:
     return {name: trained.count(name) for name in dict.fromkeys(trained)}
 
 
+def commit_of(folder: Path, artifact: str) -> str:
+    """The commit at which an artifact of the edition was measured; empty where the edition in ``folder`` lacks it."""
+    path = folder / "results" / f"{artifact}.json"
+    return (json.loads(path.read_text(encoding="utf-8")).get("git_commit") or "") if path.is_file() else ""
+
+
 def sizes(folder: Path) -> list[str]:
     """The profiles whose recipes made the edition's artifacts."""
     records = (json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "results").glob("*.json")))

@@ -23,6 +23,7 @@ def names(numbers: Numbers) -> dict[str, object]:
         for key, entry in experiments.load()["artifacts"].items()
     }
     ledger = claims.judged(numbers) if (settings.ROOT / "book" / "claims.yml").is_file() else []
+    papers = [claim for claim in ledger if claim["section"] != claims.BEYOND]
     columns = Columns(numbers)
     return {name: getattr(numbers, name) for name in NUMBERS} | {
         "benchmark": benchmark.benchmark(),
@@ -30,7 +31,12 @@ def names(numbers: Numbers) -> dict[str, object]:
         "agreement": findings.agreement, "badge": answers.badge, "faults": faults, "interval": formatted,
         "library": library,
         "methods": labels(METHODS), "attacks": labels(ATTACKS), "profile": numbers.profile,
-        "alone": numbers.alone, "artifacts": artifacts, "claims": ledger,
+        "alone": numbers.alone, "artifacts": artifacts,
+        "claims": papers,
+        "questions": [
+            claim | {"measured_at": findings.commit_of(numbers.folder, claim["artifact"])}
+            for claim in ledger if claim["section"] == claims.BEYOND
+        ],
         "headline": partial(answers.headline, numbers), "compared": partial(answers.compared, numbers),
-        "amended": amended.counts(ledger), "amendments": amended.table(ledger),
+        "amended": amended.counts(papers), "amendments": amended.table(papers),
     } | answers.helpers(ledger)  # fmt: skip

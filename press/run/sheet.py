@@ -87,7 +87,8 @@ def _measure(spec: experiments.Artifact, folder: Path, made_of: str) -> None:
     trained = {role: zoo.get(name, spec.profile, progress=False) for role, name in spec.models.items()}
     for role, each in trained.items():
         run.model(role, each)
-    options = spec.parameters | {"store": experiments.build_dir(spec.profile), "device": device}
+    given = {"store": experiments.build_dir(spec.profile), "device": device, "stated": experiments.stated(spec.key)}
+    options = spec.parameters | given
     _lay_flags(experiments.build_dir(spec.profile) / "oracle")
     taken = {name: options[name] for name in fingerprint.keywords(module.__name__, "measure")}
     found = module.measure({role: replace(each, model=each.model.to(device)) for role, each in trained.items()}, **taken)

@@ -84,7 +84,9 @@ def measurement(spec: Artifact) -> str:
         return ""
     parameters = templates.notebook_parameters(spec.notebook) | spec.parameters
     taken = {name: parameters[name] for name in fingerprint.keywords(module, "measure") if name in parameters}
-    return digest(spec.notebook, taken, _inputs(spec), fingerprint.code_of(module))
+    # the paper's numbers, of a measurement that compares with them
+    stated = [experiments.stated(spec.key)] if "stated" in fingerprint.keywords(module, "measure") else []
+    return digest(spec.notebook, taken, _inputs(spec), fingerprint.code_of(module), *stated)
 
 
 def asked(step: str, name: str, profile: str) -> str:
