@@ -55,6 +55,12 @@ ROLES = {
     "squared": Name("squared", PURPLE),
     "linf": Name("linf", ORANGE),
 }
+ACTIVATIONS = {
+    "relu": Name("ReLU", VERMILION, "o"),
+    "softplus": Name("softplus", BLUE, "s"),
+    "silu": Name("SiLU", GREEN, "D"),
+    "gelu": Name("GELU", PURPLE, "^"),
+}
 DATA = {
     "digits": DataName("scikit-learn's digits", pixel_scale=1),
     "digits-rgb": DataName("scikit-learn's digits over photographs", pixel_scale=255),

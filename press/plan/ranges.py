@@ -63,10 +63,10 @@ DRAWN = Range(-1)
 
 # what a name means in every notebook that has it
 COMMON = {
-    **dict.fromkeys(("images", "noise_images", "hessian_images", "masking_images", "sample", "strong"), COUNT),
+    **dict.fromkeys(("images", "noise_images", "hessian_images", "masking_images", "sample", "strong", "held_out"), COUNT),
     **dict.fromkeys(("pgd_steps", "long_steps", "attack_steps", "masking_steps", "pairs", "draws", "restarts"), COUNT),
     **dict.fromkeys(("rounds", "batches", "columns"), COUNT),
-    **dict.fromkeys(("seed", "attacked", "hours", "measured_extent", "oracle"), NONE_OR_MORE),
+    **dict.fromkeys(("seed", "attacked", "hours", "measured_extent", "oracle", "slack"), NONE_OR_MORE),
     **dict.fromkeys(("extent", "parameter_extent", "reach", "beta", "h", "vanishing"), POSITIVE),
     **dict.fromkeys(("eps", "step_size", "unit"), SIZE),
     **dict.fromkeys(("measured_steps", "parameter_steps"), GRID),
