@@ -14,7 +14,7 @@ from paperlib import names
 from paperlib.__main__ import parser as own_parser
 from press.__main__ import parser as book_parser
 from press.page import amended, answers, findings, library
-from press.page.claims import CHECKS, FIELDS, PROFILES, VERDICTS
+from press.page.claims import CHECKS, FIELDS, PROFILES, VERDICTS, own, papers
 from press.page.columns import Columns
 from press.plan import experiments, settings, templates
 from press.plan.experiments import build_dir
@@ -103,10 +103,10 @@ def rendered(path: Path, calls: list | None = None, claims: list | None = None, 
 
     environment.globals |= {name: noting(name, "VALUE") for name in COLUMNS}
     environment.globals |= {"page": noting("page", "[page](figures/fig01.md)"), "profile": "quick", "artifacts": PLACES}
-    environment.globals |= {"alone": alone, "claims": claims or judged({}), "status": lambda: STATUS}
     known = claims or judged({})
+    environment.globals |= {"alone": alone, "claims": papers(known), "own": own(known), "status": lambda: STATUS}
     environment.globals |= EDITION | {"library": lambda: "", "badge": answers.badge} | answers.helpers(known)
-    environment.globals |= {"amended": amended.counts(known), "amendments": amended.table(known)}
+    environment.globals |= {"amended": amended.counts(papers(known)), "amendments": amended.table(known)}
     environment.globals |= {"headline": lambda artifact, title: title, "surface": lambda key, panels: key}
     columns = Columns(SimpleNamespace(alone=alone, **{name: environment.globals[name] for name in COLUMNS}))
     environment.globals |= {"head": columns.head, "line": columns.line, "row": columns.row}
@@ -240,12 +240,22 @@ def test_a_verdict_appears_on_the_pages_that_collect_it(verdict):
     claims = judged({"run": {"verdict": verdict, "ours": "MEASURED"}})
     names = ("intro", "claims", "what-reproduces", "what-does-not")
     pages = {name: rendered(BOOK / f"{name}.md", claims=claims) for name in names}
-    assert f"| {verdict} | {len(CLAIMS) if verdict == 'not run' else 0} | {len(CLAIMS)} |" in pages["intro"]
-    assert pages["claims"].count("MEASURED") == len(CLAIMS)
+    n = len(papers(CLAIMS))
+    assert f"| {verdict} | {n if verdict == 'not run' else 0} | {n} |" in pages["intro"]
+    assert f"Of {n} claims" in pages["claims"] and pages["claims"].count("MEASURED") == len(CLAIMS)
     assert pages["claims"].count(f"| This run | {answers.badge(verdict)} |") == len(CLAIMS)
-    assert pages["what-reproduces"].count("MEASURED") == (len(CLAIMS) if verdict == "reproduced" else 0)
+    assert pages["what-reproduces"].count("MEASURED") == (n if verdict == "reproduced" else 0)
     bad = verdict in ("partly", "not reproduced", "undecided", "not testable")
-    assert pages["what-does-not"].count("MEASURED") == (len(CLAIMS) if bad else 0)
+    assert pages["what-does-not"].count("MEASURED") == (n if bad else 0)
+
+
+def test_the_books_own_questions_stand_below_the_claims_of_the_paper_and_are_not_counted():
+    two = [judged({})[0] | {"id": name, "claim": name} | of for name, of in (("theirs", {}), ("ours", {"of": "book"}))]
+    page = rendered(BOOK / "claims.md", claims=two)
+    assert "Of 1 claims" in page and page.index("### theirs") < page.index("## Questions of this book") < page.index(
+        "### ours"
+    )
+    assert "## Questions of this book" not in rendered(BOOK / "claims.md", claims=two[:1])
 
 
 def test_the_published_verdict_counts_more_than_this_run():

@@ -7,7 +7,7 @@ from paperlib.names import METHODS
 from paperlib.numbers import leaf_at
 from paperlib.refusal import reject
 from press.page import dots
-from press.page.claims import VERDICTS
+from press.page.claims import VERDICTS, papers
 from press.page.values import Numbers
 
 # what a claim does, as the end of a sentence whose subject is the claim
@@ -42,7 +42,7 @@ def verdict_of(claim: dict, *, edition: str = "") -> str:
 
 def helpers(claims: list[dict], *, edition: str = "") -> dict[str, object]:
     """What chapters and words may ask about claims by their id: ``holds``, ``claim``, ``verdict``, ``rule``; and of all of
-    them ``verdicts`` and ``counted``. ``edition`` as in ``verdict_of``."""
+    the paper's ``verdicts`` and ``counted``. ``edition`` as in ``verdict_of``."""
     known = {claim["id"]: claim for claim in claims}
 
     def of(name: str) -> dict:
@@ -61,11 +61,11 @@ def helpers(claims: list[dict], *, edition: str = "") -> dict[str, object]:
         return f"[{DOES[verdict(name)]}](claim-{name})"
 
     def counted(*which: str) -> int:
-        return sum(verdict_of(claim) in which for claim in claims)
+        return sum(verdict_of(claim) in which for claim in papers(claims))
 
     return {
         "verdict": verdict, "claim": linked, "holds": holds, "counted": counted, "TESTABLE": TESTABLE,
-        "verdicts": lambda: picture(claims), "measured": measured, "rule": lambda name: of(name)["rule"],
+        "verdicts": lambda: picture(papers(claims)), "measured": measured, "rule": lambda name: of(name)["rule"],
     }  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""The claims ledger: every claim of the paper, judged by a rule that was fixed before the run it judges.
+"""The claims ledger: every claim of the paper, and every question of the book's own, judged by a rule that was fixed before
+the run it judges.
 
 ``book/claims.yml`` documents the rules. A check compares numbers of a record with each other, with a threshold, or with
 the paper's number; the verdict says how many checks of a claim hold.
@@ -27,8 +28,10 @@ CHECKS = {
 }  # fmt: skip
 FIELDS = (
     {"id", "section", "claim", "artifact", "quantity", "show", "rule", "paper"},
-    {"note", "corrected", "amended", "recorded"},
+    {"note", "corrected", "amended", "recorded", "of"},
 )
+# what the paper does not say
+OWN = "book"
 PROFILES = {"quick", "paper"}
 COMMIT = r"[0-9a-f]{7,40} \d{4}-\d\d-\d\d \d\d:\d\d"
 
@@ -47,7 +50,7 @@ EITHER = (lambda value: _is_word(value) or _is_number(value), "a word or a finit
 MAPPING = (lambda value: isinstance(value, dict), "a mapping")
 OF_CLAIM = {
     **dict.fromkeys(("id", "section", "claim", "artifact", "quantity", "note", "corrected"), WORD),
-    **dict.fromkeys(("show", "rule", "amended", "recorded"), MAPPING), "paper": EITHER,
+    **dict.fromkeys(("show", "rule", "amended", "recorded"), MAPPING), "paper": EITHER, "of": (lambda value: value == OWN, OWN),
 }  # fmt: skip
 OF_CHECK = {
     **dict.fromkeys(("kind", "path", "paper", "why"), WORD), **dict.fromkeys(("left", "right"), EITHER),
@@ -174,6 +177,16 @@ def paths(check: dict) -> list[str]:
 def _refuse(condition: bool, claim: dict, what: str) -> None:
     if condition:
         raise ClaimError(f"claim {claim.get('id')} {what}")
+
+
+def own(claims: list[dict]) -> list[dict]:
+    """Those that answer a question of the book and are no claims of the paper."""
+    return [claim for claim in claims if claim.get("of") == OWN]
+
+
+def papers(claims: list[dict]) -> list[dict]:
+    """The claims of the paper."""
+    return [claim for claim in claims if claim.get("of") != OWN]
 
 
 def checks_of(claim: dict, profile: str) -> list[dict]:

@@ -59,7 +59,8 @@ def said_of(spec: Artifact, results: Path, numbers: Numbers) -> Words:
 
 def glance(key: str, numbers: Numbers) -> str:
     """The claims that a figure decides or has a part in, with verdicts and links to their rules; empty without any."""
-    claims = [claim for claim in vocabulary.names(numbers)["claims"] if key in _artifacts(claim)]
+    known = vocabulary.names(numbers)
+    claims = [claim for claim in (*known["claims"], *known["own"]) if key in _artifacts(claim)]
     editions = {"published": "Published edition"} | ({} if numbers.alone else {"run": OWN})
     rows = [
         [f"[{claim['claim']}](claim-{claim['id']})"]

@@ -17,7 +17,8 @@ NUMBERS = ("value", "published", "paper", "page", "status", "networks", "lacking
 
 @cache
 def names(numbers: Numbers) -> dict[str, object]:
-    """Functions and facts by name; the claims are those of this run, none where there is no ledger."""
+    """Functions and facts by name; ``claims`` are the paper's as this run judges them, ``own`` the questions of the book;
+    none where there is no ledger."""
     artifacts = {
         key: {"notebook": entry["notebook"], "paper": entry["place"], "title": experiments.title(numbers.profile, key)}
         for key, entry in experiments.load()["artifacts"].items()
@@ -30,7 +31,7 @@ def names(numbers: Numbers) -> dict[str, object]:
         "agreement": findings.agreement, "badge": answers.badge, "faults": faults, "interval": formatted,
         "library": library,
         "methods": labels(METHODS), "attacks": labels(ATTACKS), "profile": numbers.profile,
-        "alone": numbers.alone, "artifacts": artifacts, "claims": ledger,
+        "alone": numbers.alone, "artifacts": artifacts, "claims": claims.papers(ledger), "own": claims.own(ledger),
         "headline": partial(answers.headline, numbers), "compared": partial(answers.compared, numbers),
-        "amended": amended.counts(ledger), "amendments": amended.table(ledger),
+        "amended": amended.counts(claims.papers(ledger)), "amendments": amended.table(ledger),
     } | answers.helpers(ledger)  # fmt: skip

@@ -50,7 +50,7 @@ def words(key: str, kind: str, record: Record, names: dict[str, object], *, edit
 
     The record is of the ``published`` edition or of this ``run``, and so are the verdicts that the words name.
     """
-    own = answers.helpers(names.get("claims", []), edition=edition)
+    own = answers.helpers([*names.get("claims", []), *names.get("own", [])], edition=edition)
     path = experiments.words_path(key)
     known = names | own | facts(kind, record) | {"edition": edition}
     text = filled(path.read_text(encoding="utf-8"), record, known, f"book/figures/{path.name}")
