@@ -50,7 +50,8 @@ EITHER = (lambda value: _is_word(value) or _is_number(value), "a word or a finit
 MAPPING = (lambda value: isinstance(value, dict), "a mapping")
 OF_CLAIM = {
     **dict.fromkeys(("id", "section", "claim", "artifact", "quantity", "note", "corrected"), WORD),
-    **dict.fromkeys(("show", "rule", "amended", "recorded"), MAPPING), "paper": EITHER, "of": (lambda value: value == OWN, OWN),
+    **dict.fromkeys(("show", "rule", "amended", "recorded"), MAPPING), "paper": EITHER,
+    "of": (lambda value: value == OWN, OWN),
 }  # fmt: skip
 OF_CHECK = {
     **dict.fromkeys(("kind", "path", "paper", "why"), WORD), **dict.fromkeys(("left", "right"), EITHER),
