@@ -78,7 +78,7 @@ def scales(record: Record) -> Figure:
             _by_size(axes[1], record, role, "beside-sign", "mean", (0, (1, 4)), marker="x")
             for place, marker in (("image", "o"), ("beside", "s")):
                 _by_size(axes[2], record, role, f"{place}-sign", "straight", "-", marker=marker)
-        _same_range(axes[:2])
+        _same_range(list(axes[:2]))
         axes[2].set(title="images without a kink", ylabel="%", ylim=(-3, 103))
         axes[0].set_ylabel("change of J by the step's length")
         for ax in axes:

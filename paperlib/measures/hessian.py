@@ -209,5 +209,7 @@ def counted(match: dict[str, dict], points: float, alike: list[str]) -> dict[str
 
 def ratios(found: dict[str, Matrices]) -> dict[str, Interval | None]:
     """By definition, the natural network's mean Frobenius norm over the robust one's, on the same images."""
-    norms = {role: {name: [each.norm for each in images] for name, images in of.items()} for role, of in found.items()}
+    norms = {
+        role: {name: np.array([each.norm for each in images]) for name, images in of.items()} for role, of in found.items()
+    }
     return {name: intervals.ratio(of, norms["minmax"][name]) for name, of in norms["natural"].items()}
