@@ -141,6 +141,9 @@ ROWS = {
         {"x": "image", "y": "label", "v": "like image", "t": "points"}, model=MODEL, x=X[0], y=1, v=J[0], t=T),
     "indicator.osculating_circle": Row(
         dict.fromkeys(("t", "value", "slope", "second"), "number"), t=0.0, value=1.0, slope=1.0, second=1.0),
+    "secants.slope_change": labelled({"step": "like"}, step=J),
+    "secants.hessian_at_scale": Row({"x": "image", "y": "label", "h": "positive"}, model=MODEL, x=X[0], y=1, h=0.1),
+    "secants.cross_entropy_spectrum": Row({"x": "images"}, model=MODEL, x=X),
     "intervals.interval": Row({"how": "choice"}, values=[1.0, 2.0]),
     "intervals.ratio": Row({"how": "choice"}, ("first", "second"), first=np.ones(3), second=np.ones(3)),
     "intervals.wilson": Row({"successes": "from 0", "n": "count"}, successes=1, n=2),
@@ -199,6 +202,7 @@ PLAIN = {
     "intervals.accuracy", "intervals.spearman", "intervals.over_images", "intervals.without_gaps", "intervals.auc",
     "evaluation.beside", "objective.least_likely_class", "oracle.available", "surface.random_direction",
     "surface.orthogonal", "surface.filter_normalised", "surface.parameters_of", "square.side", "reporting.report.recorded",
+    "secants.near_zero_shares", "secants.common_threshold",
     "losses.natural", "losses.ours", "losses.crossentropy", "losses.advtrain", "losses.ours_advtrain", "losses.minmax",
     "losses.examples", "losses.with_examples", "losses.flattened", "losses.penalised",
     "losses.ours_curvature", "losses.with_gradient",
@@ -305,7 +309,7 @@ def viewing(x):
 EMPTY = [
     "attack.attack", "attack.apgd", "attack.pgd", "square.square", "evaluate.correct", "evaluate.finite",
     "indicator.cross_entropy_hessian_norm", "indicator.jacobian", "indicator.curvature_at_scale", "indicator.report",
-    "objective.margins",
+    "objective.margins", "secants.cross_entropy_spectrum",
 ]  # fmt: skip
 
 

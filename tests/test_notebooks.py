@@ -44,6 +44,14 @@ RECORDED = {
         "grey/robust/own_minus_other", "colour/natural/alignment", "colour/robust/alignment", "colour/robust/other",
         "colour/natural/own_minus_other", "colour/robust/own_minus_other", "paired/grey", "paired/colour",
     ],
+    "hessian": [
+        *(f"{role}/beside-sign/{h}/{what}" for role in ("natural", "minmax") for h in ("1e-06", "0.1")
+          for what in ("middle", "mean", "straight")),
+        "natural/image-sign/1e-06/straight", "natural/growth", "minmax/growth", "natural/hessian_ce/rank",
+        "natural/softplus/10/top", "minmax/hessian_ce/rank_most", "match/hessian_ce/entries/ten/miss",
+        "nearest/any/miss", "nearest/any/within", "nearest/any/definitions", "nearest/any/norms_too", "nearest/ten/miss",
+        "nearest/ten/within", "nearest/ten/norms_too", "nearest/unchanged", "ratio/hessian_ce",
+    ],
     "protocol": [
         f"{role}/{way}_{attack}/*" for role in ("natural", "ours") for way in ("last", "any", "small", "long", "start")
         for attack in ("bim", "cw")

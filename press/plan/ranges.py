@@ -81,6 +81,10 @@ OWN = {
         "digit": Range(0, 9), "noise": Range(0, 1, above=True), "share_J": Range(0, 100), "share_H": Range(0, 100),
         "draws": Range(2),
     },
+    "hessian": {
+        "h": SIZE, "scale": SIZE, "beside": Range(0, 1, above=True), "share_natural": Range(0, 100),
+        "share_minmax": Range(0, 100), "points": Range(0, 100), "norm_ratio": POSITIVE, "factor": Range(1),
+    },
     "jacobians": {"classes": Range(0, 9), "ink": Range(0, 1), "edges": Range(0, 1, above=True)},
 }  # fmt: skip
 # where a parameter has a value for grey and one for colour images
