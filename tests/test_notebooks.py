@@ -44,6 +44,10 @@ RECORDED = {
         "grey/robust/own_minus_other", "colour/natural/alignment", "colour/robust/alignment", "colour/robust/other",
         "colour/natural/own_minus_other", "colour/robust/own_minus_other", "paired/grey", "paired/colour",
     ],
+    "population": [
+        "across/mean_J", "across/linear_distance", "lead/sharpness", "count/networks", "count/recipes",
+        "image/natural-max/linear_distance", "image/ours-max/l1_J",
+    ],
     "protocol": [
         f"{role}/{way}_{attack}/*" for role in ("natural", "ours") for way in ("last", "any", "small", "long", "start")
         for attack in ("bim", "cw")
