@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from paperlib import names
 from paperlib.drawings import style
@@ -17,7 +18,7 @@ PAIRS = {
 }
 # predictors of the scatter: the paper's, and the distance that it becomes beside the margin
 SCATTERED = ("mean_J", "linear_distance")
-LOGARITHMIC = 20  # positive numbers more than so many times apart
+LOGARITHMIC = 10  # positive numbers more than so many times apart
 
 
 def facts(record: Record) -> dict[str, object]:
@@ -93,7 +94,11 @@ def scatter(record: Record) -> Figure:
             for ax, name in zip(axes[row], SCATTERED, strict=True):
                 values = record.arrays["numbers"][row, :, column[name]]
                 _cloud(ax, values, record.arrays["worst"][row], method)
-                ax.set_xscale("log" if _wide(values) else "linear")
+                if _wide(values):
+                    ax.set_xscale("log")
+                    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                    ax.xaxis.set_major_formatter("{x:g}")
+                    ax.xaxis.set_minor_formatter(NullFormatter())
             axes[row, 0].set(ylabel=f"worst case (%), ε = {eps}{record.unit}", ylim=(-3, 103))
         for ax, name in zip(axes[-1], SCATTERED, strict=True):
             ax.set_xlabel(names.PREDICTORS[name].label)
@@ -129,7 +134,10 @@ def images(record: Record) -> Figure:
             height = np.where(np.isfinite(distance), distance * scale, reach + step)
             ax.plot(linear[right] * scale, height[right], ".", color=look.colour, markersize=4, alpha=0.5)
             ax.plot([0, reach], [0, reach], color="black", linewidth=1)
-            ax.set(title=look.label, xlim=(0, reach + 1.5 * step), ylim=(0, reach + 1.5 * step), xlabel="S / ‖J‖₁")
+            ax.set(title=look.label, ylim=(0, reach + 1.5 * step), xlabel="S / ‖J‖₁")
+        # a few images may lie far beyond
+        widest = max(np.quantile(record.arrays[f"linear_distance/{role}"], 0.995) * record.pixel_scale for role in roles)
+        axes[0, 0].set_xlim(0, max(widest, reach) * 1.05)
         axes[0, 0].set_ylabel("smallest ε that breaks it")
         return style.finished(figure)
 
