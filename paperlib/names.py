@@ -87,6 +87,37 @@ DIRECTIONS = {
     "leastlikely": Name("least likely class", ORANGE),
     "cw": Name("C&W", VERMILION),
 }
+# kinds of numbers that may foretell robustness
+KINDS = {
+    "slope": Name("slopes", GREEN, "D"),
+    "bend": Name("with curvature, or at a distance", BLUE, "o"),
+    "weights": Name("in parameter space", ORANGE, "s"),
+    "beside": Name("no geometry", GREY, "X"),
+}
+
+
+def _predictor(label: str, kind: str) -> Name:
+    return Name(label, KINDS[kind].colour, KINDS[kind].marker)
+
+
+PREDICTORS = {
+    "mean_J": _predictor("mean |∂S/∂pixel|", "slope"),
+    "linear_distance": _predictor("S / ‖J‖₁", "slope"),
+    "loss_slope": _predictor("slope of the loss, ‖·‖₁", "slope"),
+    "bend": _predictor("mean |λ|", "bend"),
+    "top_bend": _predictor("largest |λ|", "bend"),
+    "loss_bend": _predictor("Hessian of the loss, norm", "bend"),
+    "curvature": _predictor("curvature at scale h", "bend"),
+    "curvature_eps": _predictor("curvature at scale ε", "bend"),
+    "bound": _predictor("bound of Eq. 9 at ε", "bend"),
+    "bound_distance": _predictor("ε at which Eq. 9 reaches S", "bend"),
+    "clever": _predictor("CLEVER", "bend"),
+    "sharpness": _predictor("rise of the loss", "weights"),
+    "top_eigenvalue": _predictor("largest eigenvalue", "weights"),
+    "robust_rise": _predictor("rise of the robust loss", "weights"),
+    "clean": _predictor("clean accuracy", "beside"),
+    "logit_scale": _predictor("scale of the logits", "beside"),
+}
 # of the cascade that gives the worst case
 STAGES = {
     "pgd": Name("PGD, cross-entropy"),

@@ -15,6 +15,7 @@ from toys import images, labels_of, relu_network, seeded, toy_dataset, toy_recip
 
 import paperlib
 from paperlib.objective import decision
+from paperlib.predictors import Effort
 from paperlib.refusal import Refusal
 
 NAN, INF = math.nan, math.inf
@@ -95,6 +96,7 @@ def labelled(kinds: dict[str, str] | None = None, free: tuple[str, ...] = (), **
     return Row(LABELLED | (kinds or {}), free, **{"model": MODEL, "x": X, "y": Y} | good)
 
 
+EFFORT = Effort(1, 10.0, 0.5, 2, 3, 3, 2, 4, 1, 0.1, 2)
 STEPS = {"eps": "size", "step_size": "positive", "steps": "count"}
 LOGITS = {"y": "labels", "Z": "logits"}
 ROWS = {
@@ -108,6 +110,10 @@ ROWS = {
     "attack.apgd": labelled({"eps": "size", "steps": "count"}, eps=0.1, steps=2),
     "cascade.worst_case": labelled(
         {"eps": "rising", "seed": "from 0", "batch": "count", "precision": "choice"}, ("cascade",), eps=[0.1]),
+    "clever.clever": labelled(
+        {"radius": "positive", "batches": "count", "samples": "count", "targets": "count"}, radius=0.1, batches=3,
+        samples=3),
+    "clever.largest_slope": Row({}, ("slopes",), slopes=torch.ones(3, 2)),
     "evaluate.correct": labelled({"batch": "count"}),
     "evaluate.finite": Row({"x": "images", "batch": "count"}, model=MODEL, x=X),
     "evaluate.robustness": labelled(
@@ -168,6 +174,15 @@ ROWS = {
     "objective.climbed": Row({"y": "labels", "clean_logits": "logits"}, ("name", "target"), name="cw", clean_logits=Z, y=Y),
     "objective.margins": Row({"y": "labels", "batch": "count"}, ("x",), model=MODEL, x=X, y=Y),
     "oracle.autoattack": labelled({"eps": "positive", "seed": "from 0"}, eps=0.1),
+    "predictors.pointwise": labelled({"h": "positive"}, h=0.1),
+    "predictors.predictors": labelled(
+        {"eps": "rising", "seed": "from 0"}, ("effort",), eps=[0.1], effort=EFFORT),
+    "predictors.bends": labelled({"eps": "rising", "beta": "positive"}, eps=[0.1], beta=10.0),
+    "sharpness.rise": labelled({"radius": "positive", "directions": "count"}, radius=0.1, directions=1, generator=seeded()),
+    "sharpness.robust_rise": labelled(
+        {"eps": "size", "radius": "positive", "directions": "count", "steps": "count"}, eps=0.1, steps=1, radius=0.1,
+        directions=1, generator=seeded()),
+    "sharpness.top_eigenvalue": labelled(generator=seeded()),
     "square.square": labelled({"eps": "size", "queries": "count", "batch": "count"}, eps=0.1, queries=2),
     "surface.adversarial_direction": labelled({"objective": "choice"}),
     "surface.input_plane": labelled(
@@ -200,6 +215,7 @@ PLAIN = {
     "indicator.spectrum", "indicator.norms", "indicator.alignment", "indicator.free_of_kinks",
     "indicator.three_point_curvature", "intervals.mean_interval", "intervals.median_interval", "intervals.paired_flags",
     "intervals.accuracy", "intervals.spearman", "intervals.over_images", "intervals.without_gaps", "intervals.auc",
+    "predictors.reached", "ranking.spearman", "ranking.partial", "ranking.within", "ranking.with_intervals",
     "evaluation.beside", "objective.least_likely_class", "oracle.available", "surface.random_direction",
     "surface.orthogonal", "surface.filter_normalised", "surface.parameters_of", "square.side", "reporting.report.recorded",
     "secants.near_zero_shares", "secants.common_threshold",

@@ -359,7 +359,7 @@ def test_the_ends_of_a_range_are_allowed(key, text):
 @pytest.mark.parametrize("path", sorted((settings.ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_every_number_of_a_notebook_has_a_range(path):
     defaults = templates.notebook_parameters(path.stem)
-    free = ("panels", "levels", "measures", "compare", "labels", "indicator", "toy")
+    free = ("panels", "levels", "measures", "compare", "labels", "indicator", "toy", "imagewise")
     own = [name for name in defaults if name not in (*templates.PIPELINE_PARAMETERS, *free)]
     assert [name for name in own if ranges.range_of(path.stem, name) is None] == []
     experiments.Artifact("x", "smoke", path.stem, "", "", defaults["models"], {}).check()

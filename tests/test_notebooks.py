@@ -52,6 +52,10 @@ RECORDED = {
         "nearest/any/miss", "nearest/any/within", "nearest/any/definitions", "nearest/any/norms_too", "nearest/ten/miss",
         "nearest/ten/within", "nearest/ten/norms_too", "nearest/unchanged", "ratio/hessian_ce",
     ],
+    "population": [
+        "across/mean_J", "across/linear_distance", "lead/sharpness", "count/networks", "count/recipes",
+        "image/natural-max/linear_distance", "image/ours-max/l1_J",
+    ],
     "protocol": [
         f"{role}/{way}_{attack}/*" for role in ("natural", "ours") for way in ("last", "any", "small", "long", "start")
         for attack in ("bim", "cw")

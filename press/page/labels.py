@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from paperlib.names import ATTACKS, DIRECTIONS, METHODS, ROLES, STAGES, harmless, labels
+from paperlib.names import ATTACKS, DIRECTIONS, METHODS, PREDICTORS, ROLES, STAGES, harmless, labels
 
 QUANTITIES = {
     "S": "S", "adaptive_minus_fixed": "adaptive minus fixed step", "adversarial": "adversarial plane",
@@ -80,6 +80,25 @@ OF_NOTEBOOK = {
     "projections": labels(DIRECTIONS),
     "hessian": {"vanishing": "eigenvalues below a millionth", "within": "definitions near enough", "mean": "mean"},
     "curvature": {"slope": "slope S′", "second": "second derivative S″", "curvature": "curvature κ"},
+    "population": labels(PREDICTORS)
+    | {
+        "across": "all networks",
+        "within": "within methods, averaged",
+        "method": "within one method",
+        "partial": "given clean accuracy and the logits' scale",
+        "beyond": "beyond the mean magnitude of J",
+        "lead": "lead of the mean magnitude of J over",
+        "penalised": "trained with a penalty on a slope",
+        "others": "trained without one",
+        "count": "number",
+        "networks": "networks",
+        "recipes": "recipes",
+        "range": "worst case",
+        "lowest": "lowest",
+        "highest": "highest",
+        "image": "image by image",
+        "l1_J": "‖J‖₁",
+    },
 }
 
 

@@ -85,12 +85,25 @@ OWN = {
         "h": SIZE, "scale": SIZE, "beside": Range(0, 1, above=True), "share_natural": Range(0, 100),
         "share_minmax": Range(0, 100), "points": Range(0, 100), "norm_ratio": POSITIVE, "factor": Range(1),
     },
+    "population": {
+        **dict.fromkeys(("clever_images", "samples", "targets", "weights_images", "directions", "points"), COUNT),
+        **dict.fromkeys(("clever_points", "rungs"), COUNT), "radius": POSITIVE, "reach": SIZE,
+        "level": Words(("short", *LEVEL.allowed)),
+    },
     "jacobians": {"classes": Range(0, 9), "ink": Range(0, 1), "edges": Range(0, 1, above=True)},
 }  # fmt: skip
 # where a parameter has a value for grey and one for colour images
 PAIRS = {"strong": ("eps", "step_size", "images", "strong", "oracle", "restarts")}
 # of the first, no more than of the second
-WITHIN = {"strong": "images", "hessian_images": "images", "masking_images": "images", "oracle": "strong"}
+WITHIN = {
+    "strong": "images",
+    "hessian_images": "images",
+    "masking_images": "images",
+    "oracle": "strong",
+    "clever_images": "images",
+    "weights_images": "images",
+    "clever_points": "points",
+}
 
 
 def range_of(notebook: str, name: str) -> Range | Words | None:
