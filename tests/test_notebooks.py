@@ -18,6 +18,14 @@ LINES = 40  # of code besides the parameters
 
 # what chapters and claims quote of the record of a template's default artifact, by path ("*": any key)
 RECORDED = {
+    "architecture": [
+        "swing/apart", "natural/max", "distance/average", "closer/average", "orderings/all", "nearest/natural",
+        "spread/max/ours/worst/*",
+    ],
+    "smooth": [
+        "rows/ours/relu/worst/*", "rows/ours/silu/clean", "best/ours/gain/worst/*", "best/ours/masking/unbounded",
+        "gain/ours/silu/worst/*", "epoch/ours/silu",
+    ],
     "cost": [
         "natural/seconds", "ours/seconds", "minmax/seconds", "ours/over_natural", "minmax/over_natural", "natural/epochs",
         "ours/epochs", "minmax/epochs", "ours/epochs_adversarial", "minmax/epochs_adversarial",

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from paperlib.names import ATTACKS, DIRECTIONS, METHODS, PREDICTORS, ROLES, STAGES, harmless, labels
+from paperlib.names import ACTIVATIONS, ATTACKS, DIRECTIONS, METHODS, PREDICTORS, ROLES, STAGES, harmless, labels
 
 QUANTITIES = {
     "S": "S", "adaptive_minus_fixed": "adaptive minus fixed step", "adversarial": "adversarial plane",
@@ -64,6 +64,7 @@ QUANTITIES = {
 }  # fmt: skip
 # what stands where a key is a number, by the key above it; a size of the perturbation elsewhere
 NUMBERED = {
+    **dict.fromkeys(ACTIVATIONS, "c = {}"),
     "near_zero": "at most {}",
     "noisy": "of {}/255",
     "noise": "of {}/255",
@@ -79,6 +80,32 @@ KNOWN = {
 OF_NOTEBOOK = {
     "projections": labels(DIRECTIONS),
     "hessian": {"vanishing": "eigenvalues below a millionth", "within": "definitions near enough", "mean": "mean"},
+    "architecture": {
+        "rows": "each network",
+        "spread": "mean over seeds",
+        "distance": "distance from the paper's numbers, all rows",
+        "natural": "Natural",
+        "closer": "nearer to the paper than max-pooling",
+        "nearest": "nearest architecture",
+        "orderings": "the paper's orderings that are found",
+        "all": "all architectures",
+        "of": "orderings in all",
+        "swing": "Natural under BIM, over architectures",
+        "lowest": "lowest",
+        "highest": "highest",
+        "apart": "difference",
+    },
+    "smooth": labels(ACTIVATIONS)
+    | {
+        "candidates": "on held-out images",
+        "chosen": "chosen strength",
+        "rows": "the chosen",
+        "gain": "more than ReLU",
+        "best": "best smooth network",
+        "row": "accuracy",
+        "epoch": "an epoch over the ReLU network's",
+        "activation": "activation",
+    },
     "curvature": {"slope": "slope S′", "second": "second derivative S″", "curvature": "curvature κ"},
     "population": labels(PREDICTORS)
     | {
@@ -133,4 +160,7 @@ def _part(key: str, above: str, roles: Mapping[str, str], unit: str) -> str:
         return f"{KNOWN[rest]}, {kind}"
     if kind in METHODS and rest.isdigit():
         return f"{KNOWN[kind]}, seed {rest}"
+    family, _, last = rest.partition("-")
+    if kind in METHODS and last.isdigit():
+        return f"{KNOWN[kind]}, {roles.get(family, family)}, seed {last}"
     return KNOWN.get(key) or harmless(key)
