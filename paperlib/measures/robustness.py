@@ -71,6 +71,7 @@ def maskings(
 
 PAIRS = (
     ("ours", "natural"), ("ours", "crossentropy"), ("ours", "advtrain"), ("minmax", "ours"), ("minmax", "ours+advtrain"),
+    ("ours-smooth", "ours"), ("ours+curvature", "ours"), ("minmax", "ours-smooth"),
 )  # fmt: skip
 
 
