@@ -200,7 +200,6 @@ def test_the_book_s_claims_are_complete_and_readable():
         ("amended: {rule: 6b18cf7}", "lacks record in amended"),
         ("amended: {rule: 6b18cf7, record: abcdef0 2026-11-22 22:31}", "has rule '6b18cf7' in amended; allowed is a commit"),
         ("amended: {rule: abcdef0 2026-11-22 22:31, record: abcdef0 2026-11-22 22:31}", "has amended without corrected"),
-        ("of: [book]", r"has of \['book'\]; allowed is book"),
         ("paper: [1, 2]", r"has paper \[1, 2\]; allowed is a word or a finite number"),
     ],
 )
