@@ -208,6 +208,7 @@ def test_wrong_overrides_are_refused(text, sentence):
         {"c": 1e-07},
         {"data": "a/b.npz"},
         {"data": "7"},
+        {"data": ""},
         {"p": [1, 2]},
     ],
 )
