@@ -122,10 +122,6 @@ def check(
         check_pictures(parameters, roles)
 
 
-def _is_large_size(allowed: Range | Words, part: object) -> bool:
-    return isinstance(allowed, Range) and allowed.size and isinstance(part, int | float) and part > 1
-
-
 def check_pictures(parameters: dict[str, object], roles: list[str]) -> None:
     """Raises a Refusal for ``panels``, ``levels``, ``measures`` or comparisons that surfaces of these roles cannot have."""
     # late: of all kinds of figures one alone needs them
