@@ -11,8 +11,10 @@ PY := .venv/bin/python
 
 # attacks of other libraries, which ours are held against
 ORACLES := torchattacks==3.5.1 foolbox==3.3.4 eagerpy==0.30.0 pyautoattack==0.2.0 adv-lib==0.2.8 loss-landscapes==3.0.6
+# of the workflows of continuous integration: who may do what, and whether they are what their schema allows
+LINTERS := zizmor==1.32.0 check-jsonschema==0.39.0
 
-.PHONY: help book published pdf verify test faults oracles bench lint figure figures check lock clean distclean
+.PHONY: help book published pdf verify test faults oracles bench lint workflows figure figures check lock clean distclean
 
 help:
 	@echo "make book                     train, attack, draw and build the book (PROFILE=quick or paper)"
@@ -26,6 +28,7 @@ help:
 	@echo "make oracles                  get other libraries' attacks, which the tests then hold ours against"
 	@echo "make bench                    time our work beside other libraries' (about a quarter of an hour)"
 	@echo "make lint                     check code and notebooks with ruff"
+	@echo "make workflows                check the workflows of continuous integration with linters of their own"
 	@echo "make check                    check experiments.yml before anything runs"
 	@echo "make lock                     compile requirements.txt from pyproject.toml anew"
 	@echo "make clean                    remove everything built (downloaded data stay)"
@@ -77,6 +80,16 @@ bench: .venv/installed
 lint: .venv/installed
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --quiet --check . || { echo "some files are not as the formatter would have them: .venv/bin/python -m ruff format" >&2; exit 1; }
+
+# in a folder of their own, got once for each list of versions
+workflows: .venv/installed
+	@test "$$(cat build/linters/.versions 2>/dev/null)" = "$(LINTERS)" || { rm -rf build/linters && \
+		$(PY) -m pip install -qq --disable-pip-version-check --target build/linters $(LINTERS) && \
+		echo "$(LINTERS)" > build/linters/.versions; } || { \
+		echo "The installation failed (see above): a package registry must be reachable." >&2; exit 1; \
+	}
+	@PYTHONPATH=build/linters $(PY) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@build/linters/bin/zizmor --quiet --offline --persona auditor .github/workflows
 
 clean:
 	@if test -e .venv/installed; then $(PY) -m press idle; fi

@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, workflow.basedir)
 from press.plan import experiments, settings
-from press.run import places
+from press.run import devices, places
 from press.run import training
 from press.run import workflow as whole
 
@@ -22,7 +22,7 @@ if workflow.is_main_process:
 
 # the trainings are small: two side by side on one core each are faster than one on two
 THREADS = places.THREADS
-GPU = 1 if PROFILE == "gpu" else 0
+GPU = devices.needed(PROFILE)
 
 
 workdir: experiments.build_dir(PROFILE)

@@ -14,6 +14,8 @@ BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE = "#666666", "#999999"
 # two more that are told apart from those
 BROWN, OLIVE = "#8C510A", "#7A7A00"
+# the kind of a notebook's output that holds the picture for a dark page, beside the light one in the same output
+DARK_PICTURE = "application/vnd.paperlib.dark"
 
 
 @dataclass(frozen=True)

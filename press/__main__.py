@@ -11,7 +11,7 @@ from paperlib.refusal import check_count, check_size
 from paperlib.reporting import judge
 from press.commands import OF_PAGES, add_command, add_step
 from press.plan import check, experiments, searches, settings
-from press.run import places, reruns, steps, training, workflow
+from press.run import devices, places, reruns, steps, training, workflow
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,7 +89,10 @@ def add_train(commands) -> None:
         for name in options.name:
             left = None if ends is None else max(ends - time.monotonic(), 0.0)
             try:
-                with workflow.stamped("train", name, options.profile, wanted=options.step):
+                with (
+                    workflow.stamped("train", name, options.profile, wanted=options.step),
+                    devices.own(options.profile, wanted=options.step),
+                ):
                     path = training.train(name, options.profile, budget=left, rebuild=options.rebuild, device=options.device)
             except OutOfTime as error:
                 print(f"paperlib: {error}", file=sys.stderr)
@@ -153,7 +156,10 @@ def add_execute(commands) -> None:
             sentence = "new parameters would overwrite the artifact: add --out DIR or use figure"
             raise settings.ExperimentError(sentence)
         spec = experiments.override(spec, changes)
-        with workflow.stamped("execute", spec.key, options.profile, wanted=options.step):
+        with (
+            workflow.stamped("execute", spec.key, options.profile, wanted=options.step),
+            devices.own(options.profile, wanted=options.step),
+        ):
             notebook = steps.execute(steps.prepared(spec), folder=Path(options.out).resolve() if options.out else None)
         if not options.step:
             print(notebook)

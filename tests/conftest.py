@@ -28,8 +28,8 @@ KEPT = (
     *(f"press/page/{name}" for name in ("compare.html", "manifest.py", "values.py", "verify.py")),
     *(f"press/plan/{name}.py" for name in ("__init__", "check", "experiments", "ranges", "searches", "settings")),
     "press/plan/templates.py",
-    *(f"press/run/{name}.py" for name in ("__init__", "inventory", "kernel", "notebooks", "places", "record", "reruns")),
-    *(f"press/run/{name}.py" for name in ("sheet", "steps", "training", "workflow")),
+    *(f"press/run/{name}.py" for name in ("__init__", "devices", "inventory", "kernel", "notebooks", "places", "record")),
+    *(f"press/run/{name}.py" for name in ("reruns", "sheet", "steps", "training", "workflow")),
     *(f"paperlib/{name}.py" for name in ("__init__", "__main__", "files", "fingerprint", "names", "numbers")),
     *(f"paperlib/{name}.py" for name in ("provenance", "record", "refusal", "sealed")),
     *(f"paperlib/reporting/{name}.py" for name in ("__init__", "judge", "sizes")),
@@ -299,6 +299,7 @@ class Project:
         # the pipeline asks torch for an accelerator; importing the real one would cost seconds a step
         (root / "torch.py").write_text(
             "class cuda:\n    @staticmethod\n    def is_available():\n        return False\n\n"
+            "    @staticmethod\n    def device_count():\n        return 0\n\n"
             "def get_num_threads():\n    return 1\n\ndef set_num_threads(count):\n    pass\n"
         )
         (root / "experiments.yml").write_text(EXPERIMENTS)

@@ -81,6 +81,6 @@ def test_a_curve_has_the_seconds_of_each_size(monkeypatch):
 
 
 def test_what_is_published_is_the_last_record(own, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "published", lambda: tmp_path / "shown.json")
+    monkeypatch.setattr(run.places, "benchmark", lambda: tmp_path / "shown.json")
     sealed.write_json(own / "bench.json", {"values": {"a": {"ratio": 2.0}}})
     assert sealed.read_json(run.publish()) == {"values": {"a": {"ratio": 2.0}}}

@@ -37,7 +37,7 @@ def record(tmp_path, monkeypatch) -> dict:
         "peers": {"adv_lib": "0.2.8"}, "not_measured": "It does not measure love.",
     }  # fmt: skip
     sealed.write_json(tmp_path / "bench.json", content)
-    monkeypatch.setattr(benchmark, "path_of", lambda: tmp_path / "bench.json")
+    monkeypatch.setattr(benchmark.places, "benchmark", lambda: tmp_path / "bench.json")
     return content
 
 
@@ -58,7 +58,7 @@ def test_goals_stand_beside_what_was_measured(record):
 
 
 def test_a_book_without_a_benchmark_says_how_to_make_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark, "path_of", lambda: tmp_path / "none.json")
+    monkeypatch.setattr(benchmark.places, "benchmark", lambda: tmp_path / "none.json")
     assert "No benchmark is on record" in page()
     benchmark.draw(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -73,6 +73,6 @@ def test_the_picture_is_drawn_and_the_same_every_time(record, tmp_path):
 
 
 def test_a_damaged_record_is_refused(record):
-    benchmark.path_of().write_text("{}")
+    benchmark.places.benchmark().write_text("{}")
     with pytest.raises(sealed.DamagedError, match="damaged"):
         benchmark.benchmark()

@@ -208,6 +208,7 @@ def test_wrong_overrides_are_refused(text, sentence):
         {"c": 1e-07},
         {"data": "a/b.npz"},
         {"data": "7"},
+        {"data": ""},
         {"p": [1, 2]},
     ],
 )
@@ -320,13 +321,14 @@ def test_numbers_are_those_of_yaml_1_2(text, value):
         ("fig06", "unit=0", "parameter unit is 0; allowed are numbers above 0"),
         ("fig06", "steps=4", "parameter steps is 4; allowed are odd numbers from 3"),
         ("fig06", "image=1:30", "parameter image is '1:30'; allowed is a whole number such as -1"),
-        ("fig06", "image=-2", "parameter image is -2; allowed are numbers from -1"),
+        ("fig06", "image=-2", "parameter image is -2; allowed are numbers from 0, or -1 for the one that the figure's rule"),
         ("fig06", "view=3d", "parameter view is '3d'; allowed are 2d, both"),
         ("fig06", "measures=[slop]", "no measure of a surface .* called 'slop'; did you mean slope"),
         ("fig06", "levels=[rol]", "no panel field .* called 'rol'; did you mean role"),
         ("fig06", "panels=[{role: ours}]", "panel field role is 'ours'; allowed are natural, robust"),
         ("fig06", "compare={ratio/slope: [natural, robust]}", "no group of panels .* called 'natural'"),
         ("fig06", "compare={mean/slope: [a, b]}", "compare holds mean/slope: .*; allowed are ratio/MEASURE"),
+        ("fig05", "image=-1", "parameter image is -1; allowed are numbers from 0$"),
         ("fig05", "point=2", "parameter point is 2; allowed are numbers from -1 up to 1, or null"),
         ("fig05", "extent=2", "parameter extent is 2; allowed are numbers above 0 up to 1"),
         ("fig08", "digit=10", "parameter digit is 10; allowed are numbers from 0 up to 9"),
@@ -350,7 +352,7 @@ def test_a_value_that_no_measurement_could_use_is_refused(key, text, sentence):
 
 @pytest.mark.parametrize(("key", "text"), [
     ("fig05", "point=null"), ("fig05", "point=-1"), ("fig06", "eps=1"), ("fig07", "eps=255"), ("fig06", "attacked=0"),
-    ("fig04", "noise=[255]"),
+    ("fig04", "noise=[255]"), ("fig04", "image=-1"), ("fig06", "image=-1"),
 ])  # fmt: skip
 def test_the_ends_of_a_range_are_allowed(key, text):
     experiments.override(experiments.artifact("quick", key), settings.parse_overrides(text))
@@ -368,9 +370,20 @@ def test_every_number_of_a_notebook_has_a_range(path):
 def test_more_test_images_than_there_are_is_refused():
     with pytest.raises(ExperimentError, match="parameter images is 451; allowed are up to 450, all test images"):
         ranges.check_counts("surfaces", {"images": 451}, 450)
-    with pytest.raises(ExperimentError, match="parameter image is 450; allowed are 0 to 449"):
+    with pytest.raises(ExperimentError, match="parameter image is 450; allowed are 0 to 449, the test images, or -1 for"):
         ranges.check_counts("surfaces", {"image": 450}, 450)
+    with pytest.raises(ExperimentError, match="parameter image is 450; allowed are 0 to 449, the test images$"):
+        ranges.check_counts("curvature", {"image": 450}, 450)
     ranges.check_counts("surfaces", {"images": 450, "image": 449}, 450)
+
+
+def test_whether_a_figure_may_choose_its_image_is_said_where_its_parameters_are():
+    said = {
+        path.stem: templates.parameter_comments(templates.parameters_source(path.stem)).get("image")
+        for path in (settings.ROOT / "notebooks").glob("*.ipynb")
+    }
+    choosing = {name for name, comment in said.items() if comment and ranges.range_of(name, "image").holds(-1, 1)}
+    assert choosing == {name for name, comment in said.items() if comment and "; -1: " in comment} != set()
 
 
 def test_the_scale_of_sizes_that_names_tell_is_that_of_the_data():

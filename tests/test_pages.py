@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from paperlib import numbers, sealed
+from paperlib import names, numbers, sealed
 from paperlib import record as records
 from paperlib.files import write_atomic
 from press.page import cells as page_cells
@@ -160,7 +160,7 @@ def edition(tmp_path, monkeypatch):
     """A repository whose published edition has fig01 and fig02 on MNIST; its quick profile has no fig02."""
     outputs = {kind: output(kind, "<table></table>") for kind in ("text/html", "text/plain")}
     outputs["image/png"] = output("image/png", b"light", metadata={"image/png": {"alt": "What it shows: a line"}})
-    outputs["image/png"]["data"] |= output(pictures.DARK, b"dark")["data"]
+    outputs["image/png"]["data"] |= output(names.DARK_PICTURE, b"dark")["data"]
     content = [
         code("table()", outputs=(outputs["text/html"],)), code("figure()", outputs=(outputs["image/png"],)),
         code("x", outputs=(outputs["text/plain"],)), code("print()", outputs=({"output_type": "stream", "text": "3"},)),

@@ -1,6 +1,7 @@
 """The continuous integration's own files: pinned, with the least permissions, and of commands that exist."""
 
 import re
+import subprocess
 
 import pytest
 import yaml
@@ -71,3 +72,33 @@ def test_every_rule_tells_slurm_what_it_needs_and_a_lost_job_comes_back():
     command = "-m snakemake --profile slurm --config profile=paper\n"
     for path in ("README.md", "book/reproduce.md"):
         assert command in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_workflows_are_linted_by_pinned_linters_before_a_commit_and_in_ci():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    linters = re.search(r"^LINTERS := (.*)$", makefile, flags=re.MULTILINE).group(1).split()
+    assert len(linters) >= 2 and all(re.fullmatch(r"[\w-]+==[\d.]+", each) for each in linters)
+    lint = read(ROOT / ".github" / "workflows" / "check.yml")["jobs"]["lint"]
+    assert any(step.get("run", "").startswith("make workflows") for step in lint["steps"])
+    (hooks,) = (repo["hooks"] for repo in read(ROOT / ".pre-commit-config.yaml")["repos"])
+    hook = next(hook for hook in hooks if hook["entry"] == "make workflows")
+    assert all(re.search(hook["files"], path.relative_to(ROOT).as_posix()) for path in WORKFLOWS)
+
+
+@pytest.mark.skipif(not (ROOT / "build" / "linters" / ".versions").is_file(), reason="no linters here (make workflows)")
+@pytest.mark.parametrize(("change", "fault"), [
+    (("contents: read", "contents: write"), "excessive-permissions"),
+    (("persist-credentials: false", "persist-credentials: true"), "artipacked"),
+    (("@11bd71901bbe5b1630ceea73d27597364c9af683", "@v4"), "unpinned-uses"),
+    (("runs-on:", "run-on:"), "'runs-on' is a required property"),
+])  # fmt: skip
+def test_a_faulty_workflow_is_noticed_by_them(tmp_path, change, fault):
+    (tmp_path / ".github" / "workflows").mkdir(parents=True)
+    for path in WORKFLOWS:
+        (tmp_path / ".github" / "workflows" / path.name).write_text(path.read_text(encoding="utf-8").replace(*change))
+    for name in ("Makefile", "requirements.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for name in (".venv", "build"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = subprocess.run(["make", "workflows"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode and fault in done.stdout + done.stderr

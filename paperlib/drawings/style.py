@@ -31,10 +31,6 @@ def book() -> Iterator[None]:
         yield
 
 
-# the kind of output that holds a picture for dark pages
-DARK = "application/vnd.paperlib.dark"
-
-
 @dataclass(frozen=True, repr=False)
 class Picture:
     """A notebook's output: a PNG, the same for a dark page, and words that say what it shows."""
@@ -47,7 +43,7 @@ class Picture:
         return self.alt
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        looks = {"image/png": self.data, DARK: self.dark}
+        looks = {"image/png": self.data, names.DARK_PICTURE: self.dark}
         bundle = {kind: base64.b64encode(content).decode("ascii") for kind, content in looks.items()}
         return bundle, {"image/png": {"alt": self.alt}}
 

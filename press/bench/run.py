@@ -26,11 +26,6 @@ def place() -> Path:
     return settings.ROOT / "build" / "bench"
 
 
-def published() -> Path:
-    """The record that the book shows."""
-    return settings.ROOT / "book" / "bench.json"
-
-
 def bench(*, wanted: list[str] | None = None) -> dict:
     """Times every row that this code has not timed on this machine yet, and writes the record of all.
 
@@ -61,8 +56,8 @@ def bench(*, wanted: list[str] | None = None) -> dict:
 
 def publish() -> Path:
     """Puts the last record where the book shows it. Raises DamagedError where there is none."""
-    sealed.write_json(published(), sealed.read_json(place() / "bench.json"))
-    return published()
+    sealed.write_json(places.benchmark(), sealed.read_json(place() / "bench.json"))
+    return places.benchmark()
 
 
 def _row(row: rows.Row) -> dict:

@@ -6,21 +6,16 @@ import numpy as np
 
 from paperlib import sealed
 from paperlib.numbers import short
-from press.plan import settings
+from press.run import places
 
 PICTURE = "cost-against-size.png"
 
 
-def path_of() -> Path:
-    """The record that is shown."""
-    return settings.ROOT / "book" / "bench.json"
-
-
 def benchmark() -> dict | None:
     """The record with its ``rows``; None where there is none. Raises DamagedError for one that is damaged."""
-    if not path_of().exists():
+    if not places.benchmark().exists():
         return None
-    record = sealed.read_json(path_of())
+    record = sealed.read_json(places.benchmark())
     values = record["values"]
     rows = {key: _row(part) for key, part in values.items() if "goal" in part}
     return (

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 
 from paperlib.numbers import is_interval, leaf_at, leaves
 from press.page import dots
@@ -12,6 +11,7 @@ from press.page.template import plain
 from press.page.values import ABSENT, UNSTATED, Numbers
 from press.plan import templates
 from press.plan.experiments import Artifact
+from press.plan.settings import typed
 
 # a longer picture or table is folded
 LINES = 24
@@ -84,9 +84,9 @@ def again_cell(spec: Artifact) -> str:
     values = templates.notebook_parameters(spec.notebook) | spec.parameters
     own = [name for name in values if name not in templates.PIPELINE_PARAMETERS]
     # those of the figure itself first; long ones would hide the command
-    short = [name for name in [*spec.parameters, *own] if len(_flow(values[name])) < 20]
-    given = " ".join(f"{name}={_flow(values[name])}" for name in list(dict.fromkeys(short))[:4])
-    rows = [[f"`{name}`", f"`{_flow(values[name])}`", comments.get(name, "")] for name in own]
+    short = [name for name in [*spec.parameters, *own] if len(typed(values[name], spaced=True)) < 20]
+    given = " ".join(f"{name}={typed(values[name], spaced=True)}" for name in list(dict.fromkeys(short))[:4])
+    rows = [[f"`{name}`", f"`{typed(values[name], spaced=True)}`", comments.get(name, "")] for name in own]
     rendered = table(["Parameter", "On this page", "Meaning"], rows)
     return (
         "## Make this figure again\n\n"
@@ -96,10 +96,6 @@ def again_cell(spec: Artifact) -> str:
         "such as `c`, is a parameter too: those models are then trained anew.\n\n"
         f":::{{dropdown}} The parameters of this figure\n{rendered}:::\n::::\n"
     )
-
-
-def _flow(value: object) -> str:
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 
 def provenance_cell(key: str, record: dict) -> str:

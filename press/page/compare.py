@@ -1,6 +1,5 @@
 """A figure with other parameters on one page: beside the profile's own and the published edition's, with what differs."""
 
-import json
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -35,7 +34,7 @@ class Version:
         for role, model in record["models"].items():
             found |= {f"network {role}": model["name"]}
             found |= {f"{role}: {name}": value for name, value in (model.get("recipe") or {}).items()}
-        return {name: _flow(settings.plain(value)) for name, value in found.items()}
+        return {name: settings.typed(settings.plain(value), spaced=True) for name, value in found.items()}
 
 
 def write(spec: Artifact, folder: Path, overrides: dict[str, object]) -> Path:
@@ -118,7 +117,7 @@ def page(
 def command(spec: Artifact, overrides: dict[str, object]) -> str:
     """What was typed."""
     profile = "" if spec.profile == "quick" else f" PROFILE={spec.profile}"
-    given = " ".join(f"{name}={_flow(value)}" for name, value in overrides.items())
+    given = " ".join(f"{name}={settings.typed(value)}" for name, value in overrides.items())
     return f"make figure FIG={spec.key}{profile}" + (f" P='{given}'" if given else "")
 
 
@@ -159,7 +158,3 @@ def differing(versions: list[Version]) -> list[tuple[str, list[str]]]:
     names = dict.fromkeys(name for each in told for name in each)
     rows = [(name, [each.get(name, "–") for each in told]) for name in names]
     return [(name, values) for name, values in rows if len(set(values)) > 1]
-
-
-def _flow(value: object) -> str:
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)

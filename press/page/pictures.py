@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from paperlib.names import DARK_PICTURE
 from paperlib.refusal import Refusal
 
-# the picture for a dark page, beside the light one in the same output (``paperlib.drawings.style``)
-DARK = "application/vnd.paperlib.dark"
 IMAGE, BOX = ":::{image}", "::::{div}"
 
 
@@ -50,11 +49,11 @@ class Pictures:
         if len(alt.split()) < 3:
             raise PictureError(f"picture {self.count} of {self.name} has the words {alt!r}; needed is what it shows")
         self.folder.mkdir(parents=True, exist_ok=True)
-        looks = {"": data["image/png"]} | ({"-dark": data[DARK]} if DARK in data else {})
+        looks = {"": data["image/png"]} | ({"-dark": data[DARK_PICTURE]} if DARK_PICTURE in data else {})
         parts = []
         for look, content in looks.items():
             (self.folder / f"{name}{look}.png").write_bytes(base64.b64decode(content))
-            kind = "only-dark" if look else "only-light" if DARK in data else "plain"
+            kind = "only-dark" if look else "only-light" if DARK_PICTURE in data else "plain"
             parts.append(image(f"{self.folder.name}/{name}{look}.png", alt, f"picture {kind}"))
         return "\n\n".join(parts)
 

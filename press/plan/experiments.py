@@ -5,7 +5,6 @@ model is trained. Everything wrong is refused here, before anything runs, by an 
 """
 
 import dataclasses
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -261,7 +260,7 @@ def derived_name(name: str, changes: dict[str, object]) -> str:
     'digits-ours--c=0.1'
     """
     base, _, suffix = name.partition(DERIVED)
-    text = ",".join(f"{key}={_flow(value)}" for key, value in (_changes(suffix) | changes).items())
+    text = ",".join(f"{key}={settings.typed(value)}" for key, value in (_changes(suffix) | changes).items())
     return base + DERIVED + quote(text, safe="=,[]")
 
 
@@ -323,9 +322,3 @@ def rerun_dir(spec: Artifact) -> Path:
 def recipe_fields() -> list[str]:
     """The names of a recipe's fields."""
     return [field.name for field in dataclasses.fields(Recipe)]
-
-
-def _flow(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, separators=(",", ":"))

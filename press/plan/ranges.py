@@ -12,12 +12,14 @@ from press.plan.settings import ExperimentError, choice
 
 # the unit of sizes by the number of its steps in the range of an image
 UNITS = {1: "the range of grey images", 255: "the range of colour images in 1/255"}
+# the value that leaves the choice of a test image to the figure
+CHOSEN = ", or -1 for the one that the figure's rule chooses"
 
 
 @dataclass(frozen=True)
 class Range:
     """Numbers from ``least`` to ``most``, ``above`` the first where it is no allowed value itself; ``odd`` ones; one
-    ``or_none``. A ``size`` is at most the range of the images: 1 on grey ones, 255 on colour."""
+    ``or_none``; one ``or_chosen``, -1. A ``size`` is at most the range of the images: 1 on grey ones, 255 on colour."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -25,11 +27,14 @@ class Range:
     odd: bool = False
     size: bool = False
     or_none: bool = False
+    or_chosen: bool = False
 
     def holds(self, value: object, scale: int) -> bool:
         """Whether a number is allowed on images of so many steps."""
         if value is None or isinstance(value, bool | str):
             return value is None and self.or_none
+        if self.or_chosen and value == -1:
+            return True
         low = value > self.least if self.above else value >= self.least
         return low and value <= min(self.most, scale if self.size else math.inf) and not (self.odd and value % 2 == 0)
 
@@ -38,7 +43,8 @@ class Range:
         kind, most = "odd numbers" if self.odd else "numbers", scale if self.size else self.most
         low = f"above {self.least:g}" if self.above else f"from {self.least:g}"
         high = f" up to {most:g}" if most < math.inf else ""
-        return f"{kind} {low}{high}" + (f", {UNITS[scale]}" if self.size else "") + (", or null" if self.or_none else "")
+        size, none = f", {UNITS[scale]}" if self.size else "", ", or null" if self.or_none else ""
+        return f"{kind} {low}{high}{size}{none}" + (CHOSEN if self.or_chosen else "")
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Words:
 COUNT, NONE_OR_MORE, POSITIVE = Range(1), Range(0), Range(0, above=True)
 SIZE, GRID = Range(0, above=True, size=True), Range(3, odd=True)
 LEVEL = Words(("quick", "standard", "strong"))
-DRAWN = Range(-1)
+DRAWN = Range(0, or_chosen=True)
 
 # what a name means in every notebook that has it
 COMMON = {
@@ -139,10 +145,6 @@ def check(
         check_pictures(parameters, roles)
 
 
-def _is_large_size(allowed: Range | Words, part: object) -> bool:
-    return isinstance(allowed, Range) and allowed.size and isinstance(part, int | float) and part > 1
-
-
 def check_pictures(parameters: dict[str, object], roles: list[str]) -> None:
     """Raises a Refusal for ``panels``, ``levels``, ``measures`` or comparisons that surfaces of these roles cannot have."""
     # late: of all kinds of figures one alone needs them
@@ -195,4 +197,5 @@ def check_counts(notebook: str, parameters: dict[str, object], images: int, wher
             raise ExperimentError(f"parameter {name}{where} is {found[0]!r}; allowed are up to {images}, all test images")
     image = parameters.get("image", 0)
     if isinstance(image, int) and image >= images:
-        raise ExperimentError(f"parameter image{where} is {image}; allowed are 0 to {images - 1}, the test images")
+        chosen = CHOSEN if range_of(notebook, "image") == DRAWN else ""
+        raise ExperimentError(f"parameter image{where} is {image}; allowed are 0 to {images - 1}, the test images{chosen}")

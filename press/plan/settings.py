@@ -119,6 +119,17 @@ def parse_value(name: str, text: str) -> object:
     return value
 
 
+def typed(value: object, *, spaced: bool = False) -> str:
+    """A value as it is written on a command line, for ``parse_value`` to read; ``spaced`` on a page, where lines break.
+
+    >>> typed([0.1, "é"]), typed([0.1, 0.3], spaced=True), typed("ours"), typed("")
+    ('[0.1,"é"]', '[0.1, 0.3]', 'ours', '""')
+    """
+    if isinstance(value, str) and value:
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=None if spaced else (",", ":"))
+
+
 def is_plain(value: object) -> bool:
     """Whether JSON has such a value: names of models, fingerprints and records are made of it."""
     try:

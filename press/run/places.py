@@ -26,6 +26,11 @@ def stamp(profile: str, step: str, name: str) -> Path:
     return build_dir(profile) / "done" / step / name
 
 
+def benchmark() -> Path:
+    """The record of ``make bench`` that the book shows."""
+    return settings.ROOT / "book" / "bench.json"
+
+
 @contextlib.contextmanager
 def lock(profile: str, name: str) -> Iterator[None]:
     """Holds the lock ``name`` of a profile; waits for another process that holds it, and says so."""

@@ -1,10 +1,9 @@
 """Figures that were made again with other parameters: what they are called, and what differs."""
 
-import json
 from pathlib import Path
 
 from paperlib import sealed
-from press.plan import experiments
+from press.plan import experiments, settings
 from press.run.places import short_path, whole
 
 HEAD = ("name", "figure", "what differs", "measured", "where")
@@ -36,17 +35,13 @@ def differences(record: dict) -> list[str]:
     key = record["artifact"]
     notebook = experiments.load()["artifacts"].get(key, {}).get("notebook")
     if notebook is None:
-        return [f"{name}={_flow(value)}" for name, value in record["parameters"].items()]
+        return [f"{name}={settings.typed(value)}" for name, value in record["parameters"].items()]
     models = {role: model["name"] for role, model in record["models"].items()}
     spec = experiments.Artifact(key, record["profile"], notebook, "", "", models, record["parameters"])
     found, usual = experiments.changes(spec), experiments.own(record["profile"], key, notebook).models
     changed = found.pop("models", {})
-    told = [f"{name}={_flow(value)}" for name, value in found.items()]
+    told = [f"{name}={settings.typed(value)}" for name, value in found.items()]
     return told + [f"{role}: {name}" for role, name in changed.items() if usual.get(role) != name]
-
-
-def _flow(value: object) -> str:
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

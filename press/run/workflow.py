@@ -14,7 +14,7 @@ from paperlib.files import made, scratch
 from paperlib.refusal import Refusal
 from press.plan import check, experiments, settings
 from press.plan.experiments import build_dir
-from press.run import inventory, steps, training
+from press.run import devices, inventory, steps, training
 from press.run.places import StepError, available_cores, lock, say, short_path, stamp
 from press.run.training import data_key, data_of
 
@@ -152,6 +152,9 @@ def _snakemake(profile: str, cores: int) -> int:
         # a lock file of Snakemake's would outlive a killed run; ours is released by the operating system
         *("--nolock", "--keep-going", "--nocolor", "--scheduler", "greedy"),
     ]
+    # one step a GPU; without any, they share the cores as ever
+    if devices.needed(profile) and (gpus := len(devices.there())):
+        arguments += ["--resources", f"gpu={gpus}"]
     # its notes on former runs: what is left to do is decided without them, and damaged ones would stop it
     shutil.rmtree(place / ".snakemake", ignore_errors=True)
     log = made(place / "logs") / "snakemake.log"

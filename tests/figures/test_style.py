@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paperlib import names
 from paperlib.drawings import dark, style
 from paperlib.drawings.maps import rounded
 
@@ -30,7 +31,7 @@ def test_a_picture_has_its_alternative_text_and_no_date_or_version():
     assert made[0].data.startswith(b"\x89PNG") and b"Software" not in made[0].data
     assert made[0].dark == made[1].dark != made[0].data and made[0].dark.startswith(b"\x89PNG")
     bundle, words = made[0]._repr_mimebundle_()
-    assert bundle.keys() == {"image/png", style.DARK} and words == {"image/png": {"alt": "A line"}}
+    assert bundle.keys() == {"image/png", names.DARK_PICTURE} and words == {"image/png": {"alt": "A line"}}
     assert plt.get_fignums() == []
 
 
