@@ -47,6 +47,23 @@ def test_one_relu_is_straight_on_either_side_of_its_kink_and_bends_by_its_jump_o
     assert [float(secants.hessian_at_scale(model, x[0], 0, h=h)) for h in (0.05, 0.2)] == pytest.approx([0, 3 / 0.4])
 
 
+@pytest.mark.parametrize(("pool", "straight"), [(nn.MaxPool2d, False), (nn.AvgPool2d, True)])
+def test_a_black_image_lies_on_kinks_of_max_pooling(pool, straight):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), pool(2), nn.Flatten(), nn.Linear(12, 4)]
+    model = nn.Sequential(*layers).double()
+    with torch.no_grad():
+        model[0].bias.fill_(0.5)
+    x = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
+    y = labels_of(model, x)
+    changes = [
+        float(secants.slope_change(model, x, y, h * torch.rand(x.shape, generator=seeded(), dtype=x.dtype)))
+        for h in (1e-9, 1e-6)
+    ]
+    # J jumps as far over a step of any length
+    assert changes == [0, 0] if straight else changes[0] == pytest.approx(1e3 * changes[1], rel=1e-3) and changes[1] > 0
+
+
 def test_a_step_of_no_length_changes_nothing():
     x = images(n=2)
     model = relu_network()
