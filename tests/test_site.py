@@ -8,6 +8,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import looks
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -16,48 +17,18 @@ from selenium.webdriver.support.ui import WebDriverWait
 from press.page import claims
 from press.plan import settings
 
-HTML = settings.ROOT / "build" / "quick" / "html"
+# BOOK=published looks at the published edition's
+HTML = settings.ROOT / "build" / os.environ.get("BOOK", "quick") / "html"
 # bytes of a page with all that it loads by itself
 HEAVY = 3 * 2**20
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+# A4 without its margins, in CSS's pixels
+SHEET = (718, 1050)
+THEMES = ("light", "dark")
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars --enable-unsafe-swiftshader"
 )
-# what the page says of itself once scripts, fonts and mathematics are done
-LOOK = """
-const done = arguments[arguments.length - 1];
-const ready = window.MathJax && MathJax.startup ? MathJax.startup.promise : Promise.resolve();
-const all = (selector) => Array.from(document.querySelectorAll(selector));
-const weight = performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
-  .reduce((sum, entry) => sum + entry.encodedBodySize, 0);
-// pictures that wait until they come into view
-all("img").forEach((each) => { each.loading = "eager"; });
-const pictures = Promise.all(all("img").map((each) => each.decode().catch(() => 0)));
-const seen = (each) => each.getClientRects().length > 0;
-const generic = /^(|image|picture|figure|_images.*|.*\\.png|[0-9a-f]{16,}.*)$/i;
-ready.then(() => document.fonts.ready).then(() => pictures).then(() => {
-  done({
-    weight: weight,
-    nameless: all("article img").filter((each) => generic.test(each.alt) || each.alt.split(" ").length < 3)
-      .map((each) => each.src),
-    described: (document.querySelector('meta[name="description"]') || {}).content || "",
-    scripts: all("script[src]").map((each) => each.src).filter((each) => each.includes("plotly")),
-    hidden: all("article table").filter((each) => seen(each) && !each.closest(".verdicts")).filter((each) => {
-      const head = each.tHead && each.tHead.rows[0];
-      const ours = head && Array.from(head.cells).find((cell) => cell.textContent.trim() === "Ours");
-      return ours && ours.getBoundingClientRect().right > document.documentElement.clientWidth;
-    }).length,
-    width: document.scrollingElement.scrollWidth,
-    window: document.documentElement.clientWidth,
-    broken: all("img").filter((each) => !each.naturalWidth).map((each) => each.src),
-    pictures: all("article img, article .js-plotly-plot, article table").length,
-    math: all("article .math").length,
-    plain: all("article .math").filter((each) => !each.querySelector("mjx-container")).length,
-    wrong: all("mjx-merror").map((each) => each.textContent),
-  });
-});
-"""
 
 
 def absent(reason: str):
@@ -111,14 +82,8 @@ def serve():
 
 def faults(browser, site: str, page: str, screen: str) -> list[str]:
     """What is wrong with one page at one width; empty when all is well."""
-    width, height = WIDTHS[screen]
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": screen == "phone"}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    for log in ("performance", "browser"):
-        browser.get_log(log)
-    browser.get(site + page)
-    WebDriverWait(browser, 30).until(lambda b: b.execute_script("return document.readyState") == "complete")
-    seen = browser.execute_async_script(LOOK)
+    resize(browser, *WIDTHS[screen], mobile=screen == "phone")
+    seen = look(browser, site + page)
     found = [f"picture {source} does not show" for source in seen["broken"]]
     found += [f"mathematics does not parse: {text}" for text in seen["wrong"]]
     if seen["plain"]:
@@ -135,7 +100,42 @@ def faults(browser, site: str, page: str, screen: str) -> list[str]:
     if page.startswith("figures/") and not seen["pictures"]:
         found.append("a figure's page without a picture or table")
     found += [f"console: {entry['message']}" for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    return [f"{page} ({screen}): {fault}" for fault in found + network_faults(browser, site)]
+    found += network_faults(browser, site) + [fault for theme in THEMES for fault in contrast_faults(browser, theme)]
+    found += paper_faults(browser) if screen == "desktop" else []
+    return [f"{page} ({screen}): {fault}" for fault in found]
+
+
+def resize(browser, width: int, height: int, *, mobile: bool = False) -> None:
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def look(browser, address: str) -> dict:
+    """Opens a page, and what it says of itself once it is ready."""
+    for log in ("performance", "browser"):
+        browser.get_log(log)
+    browser.get(address)
+    WebDriverWait(browser, 30).until(lambda b: b.execute_script("return document.readyState") == "complete")
+    return browser.execute_async_script(looks.LOOK)
+
+
+def contrast_faults(browser, theme: str) -> list[str]:
+    """Words of the page at hand that do not stand out from what is behind them."""
+    found = browser.execute_script(looks.CONTRAST, theme)
+    return [
+        f"{theme}: {words!r} in {element} stands out by {ratio:.2f}; needed is {needed}"
+        for ratio, needed, element, words in found
+    ]
+
+
+def paper_faults(browser) -> list[str]:
+    """What of the page at hand is cut or out of place when it is printed."""
+    browser.execute_script("document.documentElement.dataset.theme = 'light'")
+    resize(browser, *SHEET)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    found = browser.execute_script(looks.PAPER)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    return [f"on paper: {element} ({words!r}) {what}" for what, element, words in found]
 
 
 def network_faults(browser, site: str) -> list[str]:
@@ -163,15 +163,30 @@ def test_every_page_of_the_book(browser, serve, screen):
     assert [fault for page in pages() for fault in faults(browser, site, page, screen)] == []
 
 
+def test_every_page_becomes_ready_from_disk_as_well(browser, capsys):
+    """Without a server. How long that takes is told, and nobody fails by it: machines differ."""
+    if not (HTML / "index.html").is_file():
+        absent("the book is not built (make book)")
+    site, seconds = HTML.as_uri() + "/", {}
+    resize(browser, *WIDTHS["desktop"])
+    for page in pages():
+        seen = look(browser, site + page)
+        seconds[page] = seen["seconds"]
+        assert (page, seen["broken"], seen["plain"], network_faults(browser, site)) == (page, [], 0, [])
+    slowest = max(seconds, key=seconds.get)
+    with capsys.disabled():
+        print(f"\n{len(seconds)} pages, ready from disk in at most {seconds[slowest]:.2f} s ({slowest})")
+
+
 def test_the_book_has_mathematics(browser, serve):
     if not (HTML / "index.html").is_file():
         absent("the book is not built (make book)")
     site = serve(HTML)
     browser.get(site + "3-decision-surface.html")
-    assert browser.execute_async_script(LOOK)["math"] > 3
+    assert browser.execute_async_script(looks.LOOK)["math"] > 3
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 def test_surfaces_turn_when_they_are_asked_to_and_load_nothing_from_outside(browser, serve, theme):
     if not (HTML / "figures" / "fig02.html").is_file():
         absent("the book is not built (make book)")
@@ -225,6 +240,18 @@ def test_claims_are_chosen_by_verdict_and_by_words(browser, serve):
         ('<span class="math">$x$</span>', "1 of 1 formulas are not rendered"),
         ('<script src="http://127.0.0.1:9/x.js"></script>', "loads http://127.0.0.1:9/x.js from outside"),
         ("<p>words only</p>", "a figure's page without a picture or table"),
+        ('<p style="color: #888">pale</p>', "light: 'pale' in p stands out by 3.54; needed is 4.5"),
+        ('<b style="color: #999; font: bold 19px serif">pale</b>', "light: 'pale' in b stands out by 2.85; needed is 3"),
+        ('<style>[data-theme="dark"] body { background: #222 }</style><p>black</p>', "dark: 'black' in p stands out by 1.3"),
+        ('<div style="background: #000a"><p style="opacity: 0.5">x</p></div>', "light: 'x' in p stands out by"),
+        ('<svg><text y="20" fill="oklch(80% 0 0)">x</text></svg>', "light: 'x' in text stands out by 1."),
+        (
+            '<div style="width: 9em; overflow: auto"><hr style="width: 40em"></div>',
+            "on paper: div ('') is cut by its own box",
+        ),
+        ('<table style="width: 900px"><tr><td>wide</td></tr></table>', "on paper: table ('wide') is cut by the sheet"),
+        ('<section id="code"><pre>x</pre></section>', "on paper: section ('x') is of no use"),
+        ('<span class="verdict">partly</span>', "on paper: span.verdict ('partly') loses its colour"),
     ],
 )
 def test_each_fault_is_noticed(browser, serve, tmp_path, body, fault):
@@ -233,3 +260,15 @@ def test_each_fault_is_noticed(browser, serve, tmp_path, body, fault):
     (tmp_path / "figures" / "page.html").write_text(text)
     found = faults(browser, serve(tmp_path), "figures/page.html", "desktop")
     assert any(fault in each for each in found), found
+
+
+def test_words_that_stand_out_enough_are_none_too_pale(browser, serve, tmp_path):
+    body = (
+        '<p style="color: #767676">enough</p><p style="color: #949494; font-size: 24px">large</p>'
+        '<p style="color: #949494; font: bold 18.66px serif">bold</p><p hidden style="color: #fff">hidden</p>'
+        '<button disabled style="color: #ddd">disabled</button>'
+        '<div style="background: #000"><i style="background: #fffc">on grey</i></div>'
+    )
+    (tmp_path / "page.html").write_text(f"<!DOCTYPE html><html><body>{body}</body></html>")
+    browser.get(serve(tmp_path) + "page.html")
+    assert contrast_faults(browser, "light") == []
