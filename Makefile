@@ -24,7 +24,7 @@ help:
 	@echo "make figures                  list the figures made again, by name"
 	@echo "make verify                   check everything made or published against its hash"
 	@echo "make test                     run all tests, and every notebook with its defaults"
-	@echo "make faults                   kill, fill, damage and misplace runs on purpose (about ten minutes; SEED=1)"
+	@echo "make faults                   kill, fill, damage and misplace runs on purpose (about twenty minutes; SEED=1)"
 	@echo "make oracles                  get other libraries' attacks, which the tests then hold ours against"
 	@echo "make bench                    time our work beside other libraries' (about a quarter of an hour)"
 	@echo "make lint                     check code and notebooks with ruff"
