@@ -59,6 +59,19 @@ def test_one_changed_recipe_retrains_its_model_and_redraws_its_figures(project):
     assert sorted(project.lines("executed.txt")) == ["fig01", "fig02", "fig02"]
 
 
+def test_a_run_that_ends_behind_a_retrained_model_leaves_no_figure_of_the_former_one(project):
+    project.make()
+    project.edit("experiments.yml", "c: 0.5", "c: 0.6")
+    # what a run does until it is killed: it looks what is left to do, and trains
+    program = "from press.run import workflow; workflow.forget('quick')"
+    env = os.environ | {"PYTHONPATH": str(project.root)}
+    subprocess.run([sys.executable, "-c", program], cwd=project.root, env=env, check=True)
+    assert project.run("train", "two", "--profile", "quick", "--step")[0] == 0
+    project.make()
+    assert epochs(project)["two 0"] == 2
+    assert sorted(project.lines("executed.txt")) == ["fig01", "fig02", "fig02"]
+
+
 def test_a_model_whose_examples_come_from_another_follows_it(project):
     project.edit("experiments.yml", "c: 0.5", "c: 0.5, source: one")
     project.make()

@@ -36,6 +36,16 @@ def all_steps(profile: str) -> list[tuple[str, str]]:
     ]
 
 
+def before(profile: str, step: str, name: str) -> list[tuple[str, str]]:
+    """The steps whose products a step takes, as in the Snakefile."""
+    if step == "train":
+        return [("data", data_step(name, profile)), *(("train", each) for each in training.sources(name, profile))]
+    if step == "execute":
+        names = dict.fromkeys(experiments.artifact(profile, name).models.values())
+        return [*(("train", each) for each in names), *(("data", data_step(each, profile)) for each in names)]
+    return [("execute", key) for key in experiments.keys(profile)] if step == "book" else []
+
+
 def data_sets(profile: str) -> dict[str, str]:
     """The data sets that the profile's models are trained on: name of the step -> name or path of the data set."""
     return {data_step(name, profile): data_of(name, profile) for name in experiments.models(profile)}
@@ -84,9 +94,7 @@ def _redraw(profile: str, cores: int) -> None:
 def _is_measured(profile: str, key: str) -> bool:
     """Whether an artifact's networks are done, and its record is of them and of today's parameters and code."""
     spec = experiments.artifact(profile, key)
-    names = dict.fromkeys(spec.models.values())
-    before = [("train", name) for name in names] + [("data", data_step(name, profile)) for name in names]
-    if not all(is_done(profile, *each) for each in before):
+    if not all(is_done(profile, *each) for each in before(profile, "execute", key)):
         return False
     made_of = steps.measurement(spec)
     return bool(made_of) and steps.is_measured(build_dir(profile) / "results" / f"{key}.json", made_of)
@@ -130,13 +138,17 @@ def is_done(profile: str, step: str, name: str) -> bool:
 
 
 def forget(profile: str) -> None:
-    """Removes the stamps of steps that are not done; the others get one date in common, for Snakemake compares dates."""
-    for step, name in all_steps(profile):
-        if is_done(profile, step, name):
-            os.utime(stamp(profile, step, name), (DATE, DATE))
+    """Removes the stamps of steps that are not done, and of those behind them, before anything runs: a run that is killed
+    must not leave the stamp of a figure whose network was trained anew. The others get one date in common, for Snakemake
+    compares dates."""
+    left = set()
+    for each in all_steps(profile):
+        if is_done(profile, *each) and left.isdisjoint(before(profile, *each)):
+            os.utime(stamp(profile, *each), (DATE, DATE))
         else:
-            stamp(profile, step, name).unlink(missing_ok=True)
-            log_of(profile, step, name).unlink(missing_ok=True)
+            left.add(each)
+            stamp(profile, *each).unlink(missing_ok=True)
+            log_of(profile, *each).unlink(missing_ok=True)
 
 
 def log_of(profile: str, step: str, name: str) -> Path:
