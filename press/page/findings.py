@@ -44,7 +44,9 @@ def seeds(folder: Path) -> dict[str, int]:
 def commit_of(folder: Path, artifact: str) -> str:
     """The commit at which an artifact of the edition was measured; empty where the edition in ``folder`` lacks it."""
     path = folder / "results" / f"{artifact}.json"
-    return (json.loads(path.read_text(encoding="utf-8")).get("git_commit") or "") if path.is_file() else ""
+    found = json.loads(path.read_text(encoding="utf-8")).get("git_commit") if path.is_file() else None
+    # a plus says that files had been changed since
+    return (found or "").rstrip("+")
 
 
 def sizes(folder: Path) -> list[str]:
