@@ -75,7 +75,11 @@ def _clean(node: object) -> list[int]:
     """The n of every clean accuracy below ``node``."""
     if not isinstance(node, dict):
         return []
-    found = [leaf["n"] for key, leaf in node.items() if key == "clean" and isinstance(leaf, dict) and "unit" not in leaf]
+    found = [
+        leaf["n"]
+        for key, leaf in node.items()
+        if key == "clean" and isinstance(leaf, dict) and "n" in leaf and "unit" not in leaf
+    ]
     return found + [n for key, leaf in node.items() if key != "clean" for n in _clean(leaf)]
 
 
