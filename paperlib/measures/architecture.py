@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from paperlib.cascade import LEVELS
-from paperlib.evaluation import evaluation
 from paperlib.intervals import RESAMPLES, SEED, Interval
 from paperlib.measures import tables
 from paperlib.measures.tables import Flags
@@ -35,14 +33,10 @@ def measure(
     """
     data = next(iter(networks.values())).dataset
     x, y = tables.inputs(data, images, device)
-    judged = {
-        role: evaluation(
-            model, x, y, eps=eps, step_size=step_size, strong=strong, pixel_scale=data.pixel_scale, steps=steps,
-            pgd_steps=pgd_steps, pgd_restarts=restarts, cascade=LEVELS[level], seed=seed, batch=tables.batch(device),
-            store=store / "parts", of=tables.made_of(networks[role]),
-        )
-        for role, model in tables.ready(networks).items()
-    }  # fmt: skip
+    judged = tables.judged(
+        networks, x, y, eps=eps, step_size=step_size, strong=strong, level=level, steps=steps, pgd_steps=pgd_steps,
+        restarts=restarts, seed=seed, device=device, store=store,
+    )  # fmt: skip
     rows, flags = {role: each.row for role, each in judged.items()}, {role: each.flags for role, each in judged.items()}
     return Measured(
         {"rows": rows} | compared(rows, flags, stated), tables.arrays(flags), ((data, images),), {"attack": seed}

@@ -10,9 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from paperlib import evaluate, indicator, intervals
-from paperlib.cascade import LEVELS
 from paperlib.data import Dataset
-from paperlib.evaluation import Evaluation, evaluation
+from paperlib.evaluation import Evaluation
 from paperlib.intervals import Interval, auc, over_images, spearman, without_gaps
 from paperlib.measures import tables
 from paperlib.measures.tables import Flags, by_eps
@@ -29,14 +28,10 @@ def measure(
     """Every network under every attack, on the same images; what is done is kept, and other pages take it from there."""
     data, models = networks["natural"].dataset, tables.ready(networks)
     x, y = tables.inputs(data, images, device)
-    judged = {
-        role: evaluation(
-            model, x, y, eps=eps, step_size=step_size, strong=strong, pixel_scale=data.pixel_scale, steps=steps,
-            pgd_steps=pgd_steps, pgd_restarts=restarts, cascade=LEVELS[level], seed=seed, batch=tables.batch(device),
-            store=store / "parts", of=tables.made_of(networks[role]),
-        )
-        for role, model in models.items()
-    }  # fmt: skip
+    judged = tables.judged(
+        networks, x, y, eps=eps, step_size=step_size, strong=strong, level=level, steps=steps, pgd_steps=pgd_steps,
+        restarts=restarts, seed=seed, device=device, store=store,
+    )  # fmt: skip
     middle, few = eps[len(eps) // 2], slice(masking_images)
     signs = maskings(models, x[few], y[few], data, eps=middle, step_size=step_size, steps=masking_steps, seed=seed)
     flat = vanished(models, x, y, below=vanishing)

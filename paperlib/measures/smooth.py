@@ -9,7 +9,6 @@ from torch import nn
 from paperlib.cascade import LEVELS, worst_case
 from paperlib.data import Dataset
 from paperlib.evaluate import correct
-from paperlib.evaluation import evaluation
 from paperlib.intervals import Interval, accuracy, interval, paired_flags, ratio
 from paperlib.measures import tables
 from paperlib.measures.robustness import maskings
@@ -51,14 +50,10 @@ def measure(
     floor = min(each.clean["mean"] for role, each in found.items() if parts(role)[0] == NATURAL and KINKED in role) - slack
     chosen = choose(found, floor)
     x, y = tables.inputs(data, images, device)
-    judged = {
-        role: evaluation(
-            models[role], x, y, eps=eps, step_size=step_size, strong=strong, pixel_scale=data.pixel_scale, steps=steps,
-            pgd_steps=pgd_steps, pgd_restarts=restarts, cascade=LEVELS[level], seed=seed, batch=tables.batch(device),
-            store=store / "parts", of=tables.made_of(networks[role]),
-        )
-        for role in chosen
-    }  # fmt: skip
+    judged = tables.judged(
+        {role: networks[role] for role in chosen}, x, y, eps=eps, step_size=step_size, strong=strong, level=level,
+        steps=steps, pgd_steps=pgd_steps, restarts=restarts, seed=seed, device=device, store=store,
+    )  # fmt: skip
     few = slice(masking_images)
     signs = maskings({role: models[role] for role in chosen}, x[few], y[few], data, eps=middle, step_size=step_size,
                      steps=masking_steps, seed=seed)  # fmt: skip

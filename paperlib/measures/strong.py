@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from paperlib.cascade import LEVELS
-from paperlib.evaluation import beside, evaluation
+from paperlib.evaluation import beside
 from paperlib.measures import tables
 from paperlib.oracle import autoattack
 from paperlib.record import Measured
@@ -25,23 +25,10 @@ def measure(
     for role, model in tables.ready(networks).items():
         kind, trained = _kind(role), networks[role]
         x, y = tables.inputs(trained.dataset, images[kind], device)
-        judged = evaluation(
-            model,
-            x,
-            y,
-            eps=eps[kind],
-            step_size=step_size[kind],
-            strong=strong[kind],
-            pixel_scale=trained.dataset.pixel_scale,
-            steps=steps,
-            pgd_steps=pgd_steps,
-            pgd_restarts=restarts[kind],
-            cascade=LEVELS[level],
-            seed=seed,
-            batch=tables.batch(device),
-            store=store / "parts",
-            of=tables.made_of(trained),
-        )
+        judged = tables.judged(
+            {role: trained}, x, y, eps=eps[kind], step_size=step_size[kind], strong=strong[kind], level=level, steps=steps,
+            pgd_steps=pgd_steps, restarts=restarts[kind], seed=seed, device=device, store=store,
+        )[role]  # fmt: skip
         first, kept = judged.chosen[: oracle[kind]], {"store": store / "oracle", "of": trained.sha256, "ends": ends}
         left = {
             size: autoattack(model, x[first], y[first], eps=trained.dataset.to_input(size), **kept) for size in eps[kind]
