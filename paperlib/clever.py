@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from scipy.stats import weibull_max
 from torch import Tensor
 
-from paperlib.refusal import check_count, check_positive
+from paperlib.refusal import check_count, check_positive, reject
 from paperlib.state import check_batch, check_classes, evaluating, input_gradient
 
 # points at a time
@@ -30,7 +30,8 @@ def clever(
 
     The smallest of ``g_j / L_j`` over the ``targets`` likeliest other classes. ``batches`` times ``samples`` points are
     uniform in the ball of ``radius``, brought into [0, 1], where attacks stay; slopes are measured in the l1 norm, the
-    dual of the attack's. Raises ValueError with one sentence for a wrong argument.
+    dual of the attack's. Raises ValueError with one sentence for a wrong argument, and for gradients that are not
+    finite.
     """
     check_batch(x, y)
     check_positive("radius", radius)
@@ -44,11 +45,14 @@ def clever(
             check_classes(Z, y[k : k + 1])
             margin = Z[0, y[k]] - Z[0]
             others = [j for j in margin.argsort().tolist() if j != int(y[k])][:targets]
-            if margin[others[0]] <= 0:
+            # true for good values alone: logits that are no numbers are no distance
+            if not bool((margin[others] > 0).all()):
                 continue
             noise = torch.rand((batches * samples, *x.shape[1:]), generator=generator, dtype=x.dtype) * 2 - 1
             points = (x[k] + radius * noise.to(x.device)).clamp(0, 1)
             bounds = [largest_slope(_slopes(model, points, int(y[k]), j).view(batches, samples)) for j in others]
+            finite = bool(np.isfinite(bounds).all())
+            reject(not finite, f"model has a slope at image {k} that is no finite number; allowed are finite gradients")
             ratios = [float(margin[j]) / L if L > 0 else radius for j, L in zip(others, bounds, strict=True)]
             found[k] = min(radius, *ratios)
     return found

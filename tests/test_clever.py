@@ -62,3 +62,16 @@ def test_the_end_of_a_reverse_weibull_distribution_is_found(end):
 def test_slopes_that_agree_have_their_largest():
     assert largest_slope(torch.full((9, 4), 2.5)) == 2.5
     assert largest_slope(torch.tensor([[1.0, 7.0], [2.0, 3.0]])) == 7.0
+
+
+def test_logits_that_are_no_numbers_are_no_distance_and_slopes_that_are_none_are_refused():
+    model, x = relu_network(), images(3)
+    y = labels_of(model, x)
+    found = clever(lambda z: model(z) * torch.nan, x, y, radius=0.3, batches=2, samples=2, generator=seeded())
+    assert found.tolist() == [0, 0, 0]
+
+    def steep(z: torch.Tensor) -> torch.Tensor:  # finite values, and a root's slope at 0
+        return model(z) + (z.flatten(1) * 0).abs().sqrt().sum(1, keepdim=True)
+
+    with pytest.raises(ValueError, match="model has a slope at image 0 that is no finite number"):
+        clever(steep, x, y, radius=0.3, batches=2, samples=2, generator=seeded())
