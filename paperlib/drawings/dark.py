@@ -14,6 +14,8 @@ from matplotlib.text import Text
 
 # a dark page, and what is written on it
 PAPER, INK = "#14181e", "#ced6dd"
+# pale grey on paper: bands, and the lines of a grid, which are there to be looked past
+PALE = "#39424f"
 # the least contrast of words and of lines with the page
 OF_WORDS, OF_LINES = 4.5, 3.0
 
@@ -73,6 +75,8 @@ def _frame(ax: Axes) -> None:
     for spine in ax.spines.values():
         spine.set_edgecolor(readable(spine.get_edgecolor(), OF_LINES))
     ax.tick_params(colors=INK, which="both")
+    for line in (*ax.get_xgridlines(), *ax.get_ygridlines()):
+        line.set_color(PALE)
     axes = [ax.xaxis, ax.yaxis, *([ax.zaxis] if hasattr(ax, "zaxis") else [])]
     _words([ax.title, ax._left_title, ax._right_title, *(axis.label for axis in axes)])
     for axis in axes if hasattr(ax, "zaxis") else []:
@@ -119,5 +123,5 @@ def _filled(colour: tuple[float, ...], name: str) -> tuple[float, ...]:
         return colour
     grey = max(colour[:3]) - min(colour[:3]) < 0.1
     if name == "facecolor" and grey and contrast(colour) > 7:
-        return (*to_rgba("#39424f")[:3], colour[3])
+        return (*to_rgba(PALE)[:3], colour[3])
     return readable(colour, OF_LINES)

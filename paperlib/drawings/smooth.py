@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from paperlib import names
 from paperlib.drawings import style, tables
@@ -69,6 +70,7 @@ def _candidates(ax: Axes, record: Record, method: str) -> None:
         chosen = of[record.values["chosen"][method][activation]]
         ax.plot(chosen["clean"]["mean"], chosen["worst"]["mean"], marker="o", markersize=15, fillstyle="none", color=BLACK)
     ax.set(title=names.network(method).label, xlabel="clean accuracy (%)")
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.grid(color="#dddddd", linewidth=0.8)
 
 

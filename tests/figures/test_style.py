@@ -39,6 +39,18 @@ def pixels(png: bytes) -> np.ndarray:
     return plt.imread(io.BytesIO(png))
 
 
+def test_on_a_dark_page_a_grid_is_there_to_be_looked_past():
+    with style.book():
+        figure, ax = plt.subplots()
+        ax.plot([0, 1], color="black")
+        ax.grid(color="#dddddd")
+    before = {line.get_color() for line in (*ax.get_xgridlines(), *ax.get_ygridlines())}
+    dark.darken(figure)
+    after = {line.get_color() for line in (*ax.get_xgridlines(), *ax.get_ygridlines())}
+    plt.close(figure)
+    assert before == {"#dddddd"} and after == {dark.PALE} and 1 < dark.contrast(dark.PALE) < dark.OF_LINES
+
+
 def test_on_a_dark_page_words_lines_and_hollow_marks_stand_out_and_maps_stay_as_they_are():
     with style.book():
         figure, (left, right) = plt.subplots(1, 2)
