@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from toys import batchnorm_network, images, seeded, smooth_network, stripes, toy_dataset, toy_recipe
+from toys import Quadratic, batchnorm_network, images, seeded, smooth_network, stripes, toy_dataset, toy_recipe
 
 from paperlib import indicator, losses
 from paperlib.attack import cw, pgd
@@ -134,19 +134,6 @@ def test_a_loss_takes_what_its_method_says_that_it_needs(method):
         assert loss(0.3, source="toy") == pytest.approx(plain) != pytest.approx(loss(0.3))
 
 
-class Quadratic(torch.nn.Module):
-    """S of class 0 is ``scale (b x + x H x / 2)``."""
-
-    def __init__(self, H: torch.Tensor, b: torch.Tensor):
-        super().__init__()
-        self.H, self.b, self.scale = H, b, torch.nn.Parameter(torch.ones((), dtype=H.dtype))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        flat = x.flatten(1)
-        S = self.scale * (flat @ self.b + (flat @ self.H * flat).sum(1) / 2)
-        return torch.stack([S, torch.zeros_like(S)], 1)
-
-
 @pytest.mark.parametrize("p", NORMS)
 def test_the_curvature_of_a_quadratic_is_its_hessian_times_the_way(p):
     H = torch.randn(16, 16, generator=seeded(), dtype=torch.float64)
@@ -160,9 +147,11 @@ def test_the_curvature_of_a_quadratic_is_its_hessian_times_the_way(p):
     found = batch_loss(model, x, y, recipe, **SIZES, curvature=0.7, h=h)
     expected = cross_entropy(model(x), y).mean() + 0.3 * penalty(J, p) + 0.7 * penalty(change, p)
     assert found.item() == pytest.approx(expected.item(), rel=1e-9)
-    (slope,) = torch.autograd.grad(found - cross_entropy(model(x), y).mean(), model.scale)
-    order = 2 if p == "squared" else 1  # both penalties grow with the network's scale so
-    assert slope.item() == pytest.approx(order * (0.3 * penalty(J, p) + 0.7 * penalty(change, p)).item(), rel=1e-6)
+    penalties = found - cross_entropy(model(x), y).mean()
+    slopes = torch.autograd.grad(penalties, [model.Q, model.b])
+    # both grow with the network's scale as its power (Euler): once, or twice where the norm is squared
+    along = sum((slope * weight).sum() for slope, weight in zip(slopes, (model.Q, model.b), strict=True))
+    assert along.item() == pytest.approx((2 if p == "squared" else 1) * penalties.item(), rel=1e-6)
 
 
 def test_with_a_source_adversarial_training_meets_each_image_and_one_fixed_example_of_it():
