@@ -12,8 +12,8 @@ from dataclasses import dataclass
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE = "#666666", "#999999"
-# two more that are told apart from those
-BROWN, OLIVE = "#8C510A", "#7A7A00"
+# one more that is told apart from those
+OLIVE = "#7A7A00"
 # the kind of a notebook's output that holds the picture for a dark page, beside the light one in the same output
 DARK_PICTURE = "application/vnd.paperlib.dark"
 
@@ -44,7 +44,7 @@ METHODS = {
     "advtrain": Name("AdvTrain", ORANGE, "s"),
     "crossentropy": Name("CrossEntropy", PURPLE, "^"),
     "ours": Name("Ours", GREEN, "D", "network “Ours”"),
-    "ours+curvature": Name("Ours+Curvature", BROWN, "p"),
+    "ours+curvature": Name("Ours+Curvature", BLACK, "p"),
     "ours+advtrain": Name("Ours+AdvTrain", SKY, "v"),
     "minmax": Name("MinMax", BLUE, "X"),
 }
