@@ -13,6 +13,10 @@ from numbers import Integral, Real
 class Refusal(ValueError):
     """Anything that is refused in one sentence; the base of every error that a reader can cause."""
 
+    def __str__(self) -> str:
+        # a name or a value that it quotes may hold line breaks
+        return " ".join(super().__str__().splitlines())
+
 
 class InputError(Refusal):
     """An argument that does not fit; one sentence that names it, its value and what is allowed."""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from toys import toy_dataset, toy_recipe
 
@@ -70,6 +70,7 @@ def book(tmp_path, monkeypatch):
 
 @SHORT
 @given(NESTED)
+@example("\n")
 def test_any_settings_are_in_order_or_a_sentence(book, content):
     book(content)
     refused(experiments.load)
