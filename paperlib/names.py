@@ -51,6 +51,10 @@ METHODS = {
 # what networks are called besides: the robust one of a pair, and the norms of penalties beside each other
 ROLES = {
     "ours-smooth": Name("Ours, smooth", OLIVE, "h"),
+    "ours-started": Name("Ours, from Natural’s weights", VERMILION, ">"),
+    "ours-ramped": Name("Ours, strength growing to the end", PURPLE, "<"),
+    "ours-averaged": Name("Ours, weights averaged", SKY, "P"),
+    "ours-longer": Name("Ours, trained longer", ORANGE, "*"),
     "robust": Name("robust", BLUE, title="robust network"),
     "l1": Name("l1", GREEN),
     "l2": Name("l2", BLUE),

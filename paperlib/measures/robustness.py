@@ -66,7 +66,8 @@ def maskings(
 
 PAIRS = (
     ("ours", "natural"), ("ours", "crossentropy"), ("ours", "advtrain"), ("minmax", "ours"), ("minmax", "ours+advtrain"),
-    ("ours-smooth", "ours"), ("ours+curvature", "ours"), ("minmax", "ours-smooth"),
+    ("ours+curvature", "ours"), ("minmax", "ours-smooth"),
+    *((f"ours-{ingredient}", "ours") for ingredient in ("smooth", "started", "ramped", "averaged", "longer")),
 )  # fmt: skip
 
 
