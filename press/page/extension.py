@@ -7,6 +7,8 @@ from docutils import nodes
 
 # thebe would load code from a network; Jupyter Book adds every script of _static, and plotly's waits until a reader asks
 LATE = ("thebe", "plotly")
+# extensions that can be used in several processes and do not say so
+SILENT = ("sphinx_multitoc_numbering", "sphinx_jupyterbook_latex")
 # a description has so many letters
 LEAST, MOST = 40, 200
 
@@ -15,7 +17,16 @@ def setup(app) -> dict[str, object]:
     """Connects to Sphinx after every extension that adds scripts to a page."""
     app.connect("html-page-context", tidy_scripts, priority=999)
     app.connect("html-page-context", describe)
+    app.connect("builder-inited", side_by_side)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def side_by_side(app) -> None:
+    """Lets Sphinx read and write pages in several processes: two extensions, which number chapters and set LaTeX, keep nothing
+    of a page while it is read, and without their word Sphinx takes one process."""
+    for name in SILENT:
+        if name in app.extensions:
+            app.extensions[name].parallel_read_safe = app.extensions[name].parallel_write_safe = True
 
 
 def tidy_scripts(app, pagename: str, templatename: str, context: dict, doctree) -> None:

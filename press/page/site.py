@@ -27,9 +27,16 @@ def watch():
         time.sleep(0.2)
     os._exit(1)
 threading.Thread(target=watch, daemon=True).start()
+import functools
+import sys
+import jupyter_book.sphinx as book
 from jupyter_book.cli.main import main
+# its command line does not know of Sphinx's processes
+book.build_sphinx = functools.partial(book.build_sphinx, jobs=int(sys.argv.pop()))
 main()
 """
+# each holds a few dozen pages, and some memory
+MOST_PROCESSES = 8
 # what the pages were made of, beside them
 MADE_OF = ".made_of"
 
@@ -139,7 +146,7 @@ def _source_digest(source: Path) -> str:
 def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:
     # not the console script: its first line cannot name an interpreter whose path has spaces
     command = [sys.executable, "-c", BUILDER, "build", str(source)]
-    command += ["--path-output", str(output), "-W", "-n", "--keep-going"]
+    command += ["--path-output", str(output), "-W", "-n", "--keep-going", str(min(places.available_cores(), MOST_PROCESSES))]
     environment = os.environ | {"PYTHONPATH": str(settings.ROOT), "NO_COLOR": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     log.parent.mkdir(parents=True, exist_ok=True)
