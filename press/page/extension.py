@@ -22,8 +22,8 @@ def setup(app) -> dict[str, object]:
 
 
 def side_by_side(app) -> None:
-    """Lets Sphinx read and write pages in several processes: two extensions, which number chapters and set LaTeX, keep nothing
-    of a page while it is read, and without their word Sphinx takes one process."""
+    """Lets Sphinx read and write pages in several processes: two extensions, which number chapters and set LaTeX, keep
+    nothing of a page while it is read, and without their word Sphinx takes one process."""
     for name in SILENT:
         if name in app.extensions:
             app.extensions[name].parallel_read_safe = app.extensions[name].parallel_write_safe = True

@@ -91,7 +91,8 @@ def _load(path: Path, _modified: int) -> dict[str, dict]:
     columns = list(content["recipes"])
     for profile, column in mapping(content.get("columns"), "the section columns of experiments.yml").items():
         if profile not in columns or column not in columns:
-            raise ExperimentError(f"columns of experiments.yml has {profile!r}: {column!r}; allowed are {', '.join(columns)}")
+            allowed = ", ".join(columns)
+            raise ExperimentError(f"columns of experiments.yml has {profile!r}: {column!r}; allowed are {allowed}")
     for key, entry in content["artifacts"].items():
         where = f"artifact {key} of experiments.yml"
         fields_of(entry, required=("notebook", "place", "title"), allowed=columns, where=where)
