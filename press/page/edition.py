@@ -73,8 +73,8 @@ def artifact_files(key: str, profile: str) -> list[tuple[Path, Path]]:
 
 
 def weighs(name: str) -> bool:
-    """Whether the edition holds a model's weights, too; of other seeds and trials it holds the cards alone."""
-    return experiments.DERIVED not in name
+    """Whether the edition holds a model's weights, too; of other seeds and brief trainings the cards alone."""
+    return experiments.DERIVED not in name and experiments.BRIEF not in name
 
 
 def stale() -> list[str]:

@@ -16,7 +16,8 @@ def edition_dir() -> Path:
 def networks(folder: Path) -> list[dict]:
     """One row a network of the edition in ``folder``, from its card: name, data, what it is, epochs, hours, weights.
 
-    ``hours`` are those of its training as it went, whatever else the machine did; ``weights``: whether the file is there.
+    ``hours`` are those of its training as it went, whatever else the machine did; ``weights``: whether the file is there;
+    ``brief``: whether it was trained in minutes, as one of many.
     """
     rows = []
     for path in sorted((folder / "models").glob("*.json")):
@@ -29,7 +30,7 @@ def networks(folder: Path) -> list[dict]:
             "hours": card["seconds_per_epoch"] * recipe["epochs"] / 3600, "threads": machine.get("threads"),
             "processor": machine.get("gpu") or machine.get("processor"), "seed": recipe["seed"],
             "penalty": f"{recipe['c']:g}, p = {recipe['p']}" if recipe["c"] else "", "sha256": card["sha256"],
-            "weights": path.with_suffix(".safetensors").is_file(),
+            "weights": path.with_suffix(".safetensors").is_file(), "brief": experiments.BRIEF in card["name"],
         })  # fmt: skip
     return rows
 

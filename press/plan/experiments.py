@@ -31,6 +31,8 @@ from press.plan.settings import (
 from press.plan.templates import PIPELINE_PARAMETERS, check_parameters, notebook_parameters
 
 DERIVED = "--"
+# in the name of a recipe whose networks are trained in minutes, many of them for one question
+BRIEF = "short-"
 # of a derived name, in bytes: file systems take 255, with endings
 LONGEST = 180
 
