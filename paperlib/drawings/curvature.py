@@ -41,5 +41,7 @@ def _touch(ax: Axes, record: Record) -> None:
     ax.add_patch(plt.Circle((centre_t, centre_S), radius, fill=False, color=VERMILION, linewidth=2))
     ax.plot([], [], color=VERMILION, label="osculating circle: 1/R = κ")
     ax.plot([centre_t, at], [centre_S, value], color=VERMILION, linewidth=1.2)
-    ax.text(centre_t, centre_S, f" R = {radius:.2f}", ha="left", va="center", clip_on=True)
+    # the centre of a large circle lies outside the frame
+    part = min(1.0, 0.4 / radius)
+    ax.text(at + part * (centre_t - at), value + part * (centre_S - value), f" R = {radius:.2f}", ha="left", va="center")
     ax.plot(at, value, "o", color="white", markeredgecolor="black", markersize=10, zorder=5)

@@ -15,6 +15,8 @@ from paperlib.names import network
 from paperlib.record import Record
 
 HESSIANS = {"hessian_relu": "H of S, ReLU", "hessian": "H of S, softplus", "hessian_ce": "H of the loss"}
+# of a matrix's entries, the share that a reader would notice
+SEEN = 1e-3
 SPECTRA = {"softplus": "hessian", "loss": "hessian_ce"}
 
 
@@ -72,8 +74,9 @@ def _magnitudes(ax: Axes, size: Float[np.ndarray, "d d"], scale: LogNorm) -> Non
     magnitude = np.ma.masked_less(size, scale.vmin)
     # on a dark page as well, where a gap would look like a large value
     ax.imshow(magnitude, cmap=plt.get_cmap("magma_r").with_extremes(bad="white"), norm=scale)
-    if magnitude.count() == 0:
-        said = f"below\n{scale.vmin:.0e}" if size.any() else "0\neverywhere"
+    if magnitude.count() < SEEN * size.size:
+        most = "nearly all " if magnitude.count() else ""
+        said = f"{most}below\n{scale.vmin:.0e}" if size.any() else "0\neverywhere"
         ax.text(0.5, 0.5, said, transform=ax.transAxes, ha="center", va="center")
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from tqdm import tqdm
 
 from paperlib import fingerprint, sealed
 from paperlib.cascade import LEVELS, worst_case
@@ -52,7 +51,7 @@ def measure(
     settings = {"eps": sizes, "level": level, "effort": asdict(effort), "seed": seed}
     judged = [
         network_part(networks[role], model, x, y, settings, parts, tables.batch(device))
-        for role, model in tqdm(tables.ready(networks).items(), desc="population", unit="network")
+        for role, model in tables.ready(networks).items()
     ]
     worst = np.array([part["worst"] for part in judged]).T
     numbers = np.array([[part["predictors"][name] for name in PROMISE] for part in judged], dtype=float).transpose(2, 0, 1)

@@ -138,7 +138,8 @@ def _no_higher(results: dict[str, Bool[Tensor, "e n"]], name: str) -> dict:
     accuracy = {key: [100 * float(row) for row in found.double().mean(1)] for key, found in results.items()}
     (rival,) = (key for key in accuracy if key != "ours")
     if any(mine > other for mine, other in zip(accuracy["ours"], accuracy[rival], strict=True)):
-        raise UnequalError(f"our worst case of {name} is {accuracy['ours']}, that of {rival} {accuracy[rival]}")
+        left = {of: ", ".join(f"{share:g}" for share in accuracy[of]) for of in ("ours", rival)}
+        raise UnequalError(f"of {name} our worst case leaves {left['ours']} %, that of {rival} {left[rival]} %")
     return {"accuracy": accuracy}
 
 

@@ -12,6 +12,8 @@ from paperlib.numbers import formatted, is_interval, short
 SERIES = {"paper": "Paper", "published": "Published edition", "worst": "worst case, published edition", "run": "This run"}
 # a dot's place below the middle of its line, in pixels, by the number of series in the picture
 SHIFTS = {1: (0,), 2: (-5, 5), 3: (-7, 0, 7), 4: (-9, -3, 3, 9)}
+# characters that stand beside each other below an axis on a wide page
+AXIS = 38
 MARKS = {
     "paper": '<path class="dots-hollow" d="M0-6L6 0L0 6L-6 0Z"/>',
     "published": '<circle r="5"/>',
@@ -85,14 +87,33 @@ def _axis(lines: list[Line], unit: str, shifts: Mapping[str, int], at: float | N
         grid += f'<line class="dots-at" x1="{place(at)}" x2="{place(at)}" y1="0" y2="100%"/>'
     rows = [_row(line, shifts, grid, place) for line in lines]
     numbers = "".join(
-        f'<text x="{place(tick)}" y="14" text-anchor="{_anchor(k, len(ticks))}">{html.escape(_tick(tick))}</text>'
-        for k, tick in enumerate(ticks)
+        f'<text x="{place(ticks[k])}" y="14" text-anchor="{_anchor(k, len(ticks))}">{html.escape(_tick(ticks[k]))}</text>'
+        for k in told_apart([_tick(tick) for tick in ticks], [share(tick, low, high, logarithmic) for tick in ticks])
     )
     foot = (
         '<div class="dots-row dots-axis" aria-hidden="true"><span></span>'
         f'<svg class="dots-line" width="100%" height="18">{numbers}</svg><span>{html.escape(unit)}</span></div>'
     )
     return "\n".join([*rows, foot])
+
+
+def told_apart(words: list[str], places: list[float]) -> list[int]:
+    """Which of an axis's numbers are written: the first, the last, and those between that touch none of the others.
+
+    >>> told_apart(["1", "10", "100", "1000", "10000"], [0, 0.1, 0.5, 0.9, 1])
+    [0, 1, 2, 4]
+    """
+
+    def apart(i: int, j: int) -> bool:
+        # the numbers at both ends lie wholly inside the axis
+        reach = [len(words[k]) * (1 if k in (0, len(words) - 1) else 0.5) for k in (i, j)]
+        return (places[j] - places[i]) * AXIS >= sum(reach) + 1
+
+    kept = [0]
+    for k in range(1, len(words) - 1):
+        if apart(kept[-1], k) and apart(k, len(words) - 1):
+            kept.append(k)
+    return kept + [len(words) - 1] * (len(words) > 1)
 
 
 def _anchor(k: int, n: int) -> str:
