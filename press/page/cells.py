@@ -42,7 +42,7 @@ def numbers_cell(spec: Artifact, numbers: Numbers, record: dict) -> str:
         text += _folded(numbers, key, {path: words_of(path, roles, unit) for path in compared}, "The same as a table")
     else:
         text += "The paper gives no number for this figure.\n\n"
-    title = "Other numbers of the edition" if numbers.alone else "Other numbers of this run"
+    title = "Other numbers of this run" if key in numbers.here else "Other numbers of the edition"
     return text + (_folded(numbers, key, {path: words_of(path, roles, unit) for path in others}, title) if others else "")
 
 
