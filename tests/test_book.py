@@ -128,7 +128,7 @@ FAULTS = {"seed": 0, "started": "2026-01-01", "seconds": 60, "unsaid": 0, "machi
 EDITION = {
     "faults": lambda: FAULTS, "benchmark": None,
     "networks": lambda: [{"name": "net", "hours": 1, "network": "mnist", "precision": "fp32", "penalty": "",
-                          "images": 1, "epochs": 1, "seconds": 1, "weights": True}],
+                          "images": 1, "epochs": 1, "seconds": 1, "weights": True, "brief": False}],
     "lacking": lambda: ["Table 2"], "searches": lambda: [FOUND], "sizes": lambda: ["paper"],
     "test_images": lambda: {"MNIST": "all 10,000 test images"}, "agreement": findings.agreement,
     "at_equal_norm": lambda: [{"data": "mnist", "p": "1", "ours": LEAF, "crossentropy": LEAF}],
