@@ -55,6 +55,8 @@ ROLES = {
     "ours-ramped": Name("Ours, strength growing to the end", PURPLE, "<"),
     "ours-averaged": Name("Ours, weights averaged", SKY, "P"),
     "ours-longer": Name("Ours, trained longer", ORANGE, "*"),
+    "ours-longest": Name("Ours, twice as long again", PALE, "*"),
+    "ours-together": Name("Ours, longer, smooth, with curvature", BLUE, "d"),
     "robust": Name("robust", BLUE, title="robust network"),
     "l1": Name("l1", GREEN),
     "l2": Name("l2", BLUE),

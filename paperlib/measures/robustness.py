@@ -68,6 +68,7 @@ PAIRS = (
     ("ours", "natural"), ("ours", "crossentropy"), ("ours", "advtrain"), ("minmax", "ours"), ("minmax", "ours+advtrain"),
     ("ours+curvature", "ours"), ("minmax", "ours-smooth"),
     *((f"ours-{ingredient}", "ours") for ingredient in ("smooth", "started", "ramped", "averaged", "longer")),
+    ("ours-longest", "ours-longer"), ("ours-together", "ours-longer"), ("ours-together", "ours+curvature"),
 )  # fmt: skip
 
 
