@@ -22,6 +22,9 @@ if workflow.is_main_process:
 
 # the trainings are small: two side by side on one core each are faster than one on two
 THREADS = places.THREADS
+# what begins last leaves the other cores idle: trainings first, then the figures that take long
+TRAINING, LONG, SHORT = 2, 1, 0
+LONG_KINDS = ("robustness", "report", "population", "variants")
 GPU = devices.needed(PROFILE)
 
 
@@ -30,6 +33,10 @@ workdir: experiments.build_dir(PROFILE)
 
 def models(wildcards):
     return sorted(set(experiments.artifact(PROFILE, wildcards.artifact).models.values()))
+
+
+def urgency(wildcards):
+    return LONG if experiments.artifact(PROFILE, wildcards.artifact).notebook in LONG_KINDS else SHORT
 
 
 # every step is a target: Snakemake would not make a lost model again while its figures are there
@@ -60,6 +67,7 @@ rule execute:
         "done/execute/{artifact}",
     log:
         "logs/execute-{artifact}.log",
+    priority: urgency
     threads: THREADS
     resources:
         gpu=GPU,
@@ -77,8 +85,7 @@ rule train:
         "done/train/{model}",
     log:
         "logs/train-{model}.log",
-    # the longest steps first: a training that starts last would leave the other cores idle
-    priority: 1
+    priority: TRAINING
     threads: THREADS
     resources:
         gpu=GPU,

@@ -216,7 +216,9 @@ def test_the_table_of_contents_has_every_chapter_and_every_artifact_once():
 def test_the_api_page_documents_every_module():
     listed = [name for text in library.pages().values() for name in re.findall(r"automodule:: (\S+)", text)]
     assert listed[:2] == ["paperlib.objective", "paperlib.attack"]
-    assert re.findall(r"\]\(library/(\S+)\.md\)", library.library()) == listed == list(library.pages())
+    assert re.findall(r"\]\(module-of-(\S+)\)", library.library()) == listed
+    assert [name for text in library.pages().values() for name in re.findall(r"(?m)^\(module-of-(\S+)\)=$", text)] == listed
+    assert list(library.pages()) == [package for _, package, _ in library.PARTS]
     whole = {name for name, path in house.modules().items() if path.stem != "__init__"}
     assert set(listed) == whole
     assert len(listed) == len(set(listed))

@@ -67,7 +67,7 @@ def maskings(
 PAIRS = (
     ("ours", "natural"), ("ours", "crossentropy"), ("ours", "advtrain"), ("minmax", "ours"), ("minmax", "ours+advtrain"),
     ("ours+curvature", "ours"), ("minmax", "ours-smooth"),
-    *((f"ours-{ingredient}", "ours") for ingredient in ("smooth", "started", "ramped", "averaged", "longer")),
+    *((f"ours-{what}", "ours") for what in ("smooth", "started", "ramped", "averaged", "longer", "longest", "together")),
     ("ours-longest", "ours-longer"), ("ours-together", "ours-longer"), ("ours-together", "ours+curvature"),
 )  # fmt: skip
 

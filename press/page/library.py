@@ -1,4 +1,4 @@
-"""The library's own pages: one that leads to the modules, the science first, and one a module with its docstrings."""
+"""The library's own pages: one that leads to the modules, the science first, and one a package with its docstrings."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -20,6 +20,7 @@ PARTS = (
 )
 
 
+PURPOSES = {package: purpose for _, package, purpose in PARTS}
 # what a reader of the paper looks for first
 FIRST = tuple(f"paperlib.{name}" for name in ("objective", "attack", "surface", "indicator", "train", "evaluate"))
 FOLDER = "library"
@@ -31,17 +32,20 @@ def library() -> str:
     parts = []
     for heading, package, purpose in PARTS:
         own = [name for name in ordered(modules) if name.rpartition(".")[0] == package]
-        lines = [f"- [`{name}`]({FOLDER}/{name}.md): {_about(modules[name])}\n" for name in own]
+        lines = [f"- [`{name}`](module-of-{name}): {_about(modules[name])}\n" for name in own]
         if lines:
-            parts += [f"## {heading}\n\n{purpose.replace('``', '`')}\n\n", *lines, "\n"]
+            parts += [f"## {heading}\n\n{_markdown(purpose)}\n\n", *lines, "\n"]
     return "".join(parts)
 
 
 def pages() -> dict[str, str]:
-    """The Markdown of every module's page by its name, in the order of the page that leads to them."""
-    return {
-        name: f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n" for name in ordered(_modules())
-    }
+    """The Markdown of every package's page by its name, in the order of the page that leads to their modules."""
+    found: dict[str, str] = {}
+    for name in ordered(_modules()):
+        package = name.rpartition(".")[0]
+        documented = f"(module-of-{name})=\n## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n"
+        found[package] = found.get(package, f"# {package}\n\n{_markdown(PURPOSES[package])}\n\n") + documented
+    return found
 
 
 def ordered(modules: dict[str, Path]) -> list[str]:
@@ -56,7 +60,11 @@ def ordered(modules: dict[str, Path]) -> list[str]:
 def _about(path: Path) -> str:
     """The first sentence of a module's docstring, as Markdown."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return " ".join(text.split("\n\n")[0].split()).replace("``", "`")
+    return _markdown(" ".join(text.split("\n\n")[0].split()))
+
+
+def _markdown(text: str) -> str:
+    return text.replace("``", "`")
 
 
 def _modules() -> dict[str, Path]:

@@ -54,10 +54,10 @@ def stage(profile: str, target: Path, *, alone: bool = False) -> None:
         stage_figure(experiments.artifact(profile, key) if own else drawn.spec_of(key), numbers, target / "figures")
     for path in sorted((settings.ROOT / "book").glob("*.md")):
         (target / path.name).write_text(rendered(path, numbers, target / "pictures"), encoding="utf-8")
-    modules = library.pages() if (settings.ROOT / "book" / "api.md").is_file() else {}
-    for name, text in modules.items():
+    packages = library.pages() if (settings.ROOT / "book" / "api.md").is_file() else {}
+    for name, text in packages.items():
         files.write_atomic(target / library.FOLDER / f"{name}.md", text)
-    write_toc(settings.ROOT / "book" / "_toc.yml", figures, target / "_toc.yml", list(modules))
+    write_toc(settings.ROOT / "book" / "_toc.yml", figures, target / "_toc.yml", list(packages))
     benchmark.draw(target / "_static")
     _write_plotly(target)
 
@@ -69,14 +69,14 @@ def rendered(path: Path, numbers: Numbers, pictures: Path) -> str:
     return filled(path.read_text(encoding="utf-8"), names, f"book/{path.name}")
 
 
-def write_toc(source: Path, figures: list[str], target: Path, modules: list[str]) -> None:
-    """The table of contents without the figure pages that this profile lacks, and with the library's modules."""
+def write_toc(source: Path, figures: list[str], target: Path, packages: list[str]) -> None:
+    """The table of contents without the figure pages that this profile lacks, and with the library's packages."""
     import yaml
 
     kept = _kept(settings.read_yaml(source), {f"figures/{key}" for key in figures})
     for chapter in (chapter for part in kept.get("parts", []) for chapter in part["chapters"]):
         if chapter["file"] == "api":
-            chapter["sections"] = [{"file": f"{library.FOLDER}/{name}"} for name in modules]
+            chapter["sections"] = [{"file": f"{library.FOLDER}/{name}"} for name in packages]
     target.write_text(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
