@@ -105,7 +105,8 @@ lock:
 	@uv pip compile --quiet --universal --no-header --no-emit-index-url --extra book pyproject.toml >> .requirements.new
 	@mv .requirements.new requirements.txt
 
-# with uv, which takes half the time, where the reader has it and it reaches a registry; else with pip. Contents decide, not dates: the file is the list that was installed; without it an interrupted installation has left what
+# with uv, which takes half the time, where the reader has it; with pip where there is none or it fails.
+# Contents decide, not dates: the file is the list that was installed; without it an interrupted installation has left what
 # confuses pip, and it begins anew
 .PHONY: other
 .venv/installed: $(shell cmp -s requirements.txt .venv/installed || echo other)
@@ -125,7 +126,13 @@ lock:
 	echo "Installing into .venv, once: about 2 GB to download, 5.5 GB on disk."; \
 	test -e $@ || rm -rf .venv; \
 	"$$whole" -m venv .venv; \
-	{ command -v uv >/dev/null && uv pip install --quiet --compile-bytecode --python $(PY) --requirement requirements.txt; } || \
+	if command -v uv >/dev/null; then \
+		if uv pip install --quiet --compile-bytecode --python $(PY) --requirement requirements.txt; then \
+			cp requirements.txt $@; exit 0; \
+		fi; \
+		echo "uv could not install (see above); pip begins anew." >&2; \
+		rm -f $@; "$$whole" -m venv --clear .venv; \
+	fi; \
 	$(PY) -m pip install -qq --disable-pip-version-check --requirement requirements.txt || { \
 		echo "The installation failed (see above): a package registry must be reachable, and 8 GB of disk free." >&2; exit 1; \
 	}; \

@@ -22,7 +22,7 @@ if workflow.is_main_process:
 
 # the trainings are small: two side by side on one core each are faster than one on two
 THREADS = places.THREADS
-# what begins last leaves the other cores idle: trainings first, then the figures that take long
+# what begins last leaves the other cores idle: trainings first, then the figures that take long in the quick book
 TRAINING, LONG, SHORT = 2, 1, 0
 LONG_KINDS = ("robustness", "report", "population", "variants")
 GPU = devices.needed(PROFILE)

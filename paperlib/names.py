@@ -55,7 +55,7 @@ ROLES = {
     "ours-ramped": Name("Ours, strength growing to the end", PURPLE, "<"),
     "ours-averaged": Name("Ours, weights averaged", SKY, "P"),
     "ours-longer": Name("Ours, trained longer", ORANGE, "*"),
-    "ours-longest": Name("Ours, twice as long again", PALE, "*"),
+    "ours-longest": Name("Ours, trained longest", PALE, "*"),
     "ours-together": Name("Ours, longer, smooth, with curvature", BLUE, "d"),
     "robust": Name("robust", BLUE, title="robust network"),
     "l1": Name("l1", GREEN),

@@ -18,6 +18,7 @@ def setup(app) -> dict[str, object]:
     app.connect("html-page-context", tidy_scripts, priority=999)
     app.connect("html-page-context", describe)
     app.connect("builder-inited", side_by_side)
+    app.connect("builder-inited", unnumbered)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -27,6 +28,12 @@ def side_by_side(app) -> None:
     for name in SILENT:
         if name in app.extensions:
             app.extensions[name].parallel_read_safe = app.extensions[name].parallel_write_safe = True
+
+
+def unnumbered(app) -> None:
+    """Figures get no numbers, for no page shows them, and Sphinx would read every page once more; the extension for LaTeX
+    asks for them whatever ``_config.yml`` says."""
+    app.config.numfig = False
 
 
 def tidy_scripts(app, pagename: str, templatename: str, context: dict, doctree) -> None:
