@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import Collection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -96,7 +97,9 @@ def _words(texts: Iterable[Text]) -> None:
 
 def _legend(legend: Legend) -> None:
     _words([*legend.get_texts(), legend.get_title()])
-    _drawn(legend.legend_handles)
+    # a handle may have parts, as a mark with its bars has, and the legend lists the first alone
+    parts = legend.findobj(lambda part: isinstance(part, Line2D | Collection))
+    _drawn([*parts, *(handle for handle in legend.legend_handles if handle not in parts)])
     legend.get_frame().set_facecolor(PAPER)
 
 

@@ -7,6 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
 
 from paperlib import names
 from paperlib.drawings import dark, style
@@ -69,6 +71,18 @@ def test_on_a_dark_page_words_lines_and_hollow_marks_stand_out_and_maps_stay_as_
     assert boxed.get_color() == "black" and level.get_color() == "black"
     assert not left.patch.get_visible() and right.patch.get_visible()
     plt.close(figure)
+
+
+def test_on_a_dark_page_a_legend_s_mark_stands_out_in_every_part():
+    with style.book():
+        figure, ax = plt.subplots()
+        ax.errorbar([0.5], [0.5], [0.1], color="black", marker="p", linestyle="", label="a mark with a bar")
+        legend = ax.legend()
+    dark.darken(figure)
+    marks = [line.get_markerfacecolor() for line in legend.findobj(Line2D)]
+    bars = [colour for part in legend.findobj(LineCollection) for colour in part.get_edgecolor()]
+    plt.close(figure)
+    assert marks and bars and all(dark.contrast(colour) >= dark.OF_LINES for colour in (*marks, *bars))
 
 
 def test_a_dark_picture_has_no_background():
