@@ -56,7 +56,7 @@ ROLES = {
     "ours-averaged": Name("Ours, weights averaged", SKY, "P"),
     "ours-longer": Name("Ours, trained longer", ORANGE, "*"),
     "ours-longest": Name("Ours, trained longest", PALE, "*"),
-    "ours-together": Name("Ours, these together", BLUE, "d"),
+    "ours-together": Name("Ours, all three", BLUE, "d"),
     "robust": Name("robust", BLUE, title="robust network"),
     "l1": Name("l1", GREEN),
     "l2": Name("l2", BLUE),
